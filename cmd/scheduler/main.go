@@ -1,0 +1,19 @@
+// Command scheduler is kube-scheduler with Plimsoll's plugins: the same flags,
+// endpoints and configuration, and four more plugins to name in a profile.
+package main
+
+import (
+	"os"
+
+	"k8s.io/component-base/cli"
+	_ "k8s.io/component-base/logs/json/register" // --logging-format=json
+	_ "k8s.io/component-base/metrics/prometheus/clientgo"
+	_ "k8s.io/component-base/metrics/prometheus/version"
+	"k8s.io/kubernetes/cmd/kube-scheduler/app"
+
+	"plimsoll.dev/scheduler/pkg/plugins"
+)
+
+func main() {
+	os.Exit(cli.Run(app.NewSchedulerCommand(plugins.Options(plugins.Shared{})...)))
+}

@@ -1,0 +1,125 @@
+// Package intent turns a pod into what it asks of Plimsoll. It is the sole
+// reader of our annotations and of a pod's resource requests; every annotation
+// is declared, documented, parsed and validated here.
+package intent
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	v1 "k8s.io/api/core/v1"
+)
+
+// Prefix is what all our annotations begin with. It is ours alone: an
+// annotation under it that this version does not know is an error, so that a
+// typing mistake or a constraint of a newer version is never silently dropped.
+const Prefix = "plimsoll.dev/"
+
+// TargetUtilization is the annotation that sets a pod's own packing target.
+const TargetUtilization = Prefix + "target-utilization"
+
+// Annotation documents one annotation.
+type Annotation struct {
+	Key string
+	// Forms says which values are valid, as a reason prints it.
+	Forms   string
+	Example string
+	Doc     string
+	parse   func(value string, into *Intent) bool
+}
+
+// Annotations lists every annotation that this version knows.
+func Annotations() []Annotation {
+	return []Annotation{{
+		Key:     TargetUtilization,
+		Forms:   "want a whole number of percent from 1 to 100",
+		Example: "65",
+		Doc: "The utilization to which nodes are filled when this pod is placed, in percent of allocatable. " +
+			"It takes the place of the profile's and the pool's target for this pod only.",
+		parse: parseTarget,
+	}}
+}
+
+// Intent is what one pod asks for. The zero value asks for nothing beyond the
+// profile's defaults.
+type Intent struct {
+	// TargetPercent is the pod's own packing target, 1 to 100; 0 if it has none.
+	TargetPercent int64
+}
+
+// AnnotationError says which annotation of a pod is wrong and what would be
+// right.
+type AnnotationError struct {
+	Key, Value, Want string
+}
+
+// Error implements error.
+func (e *AnnotationError) Error() string {
+	return fmt.Sprintf("annotation %s: %q is not valid: %s", e.Key, e.Value, e.Want)
+}
+
+// Parse reads the pod's annotations. All that is wrong with them comes back as
+// one error that joins an *AnnotationError for each, in the order of the keys.
+func Parse(pod *v1.Pod) (Intent, error) {
+	var out Intent
+	var keys []string
+	for key := range pod.Annotations {
+		if strings.HasPrefix(key, Prefix) {
+			keys = append(keys, key)
+		}
+	}
+	if len(keys) == 0 {
+		return out, nil
+	}
+	slices.Sort(keys)
+	var errs []error
+	known := Annotations()
+	for _, key := range keys {
+		value := pod.Annotations[key]
+		i := slices.IndexFunc(known, func(a Annotation) bool { return a.Key == key })
+		switch {
+		case i < 0:
+			errs = append(errs, &AnnotationError{key, value, "this version of Plimsoll knows only " + knownKeys(known)})
+		case !known[i].parse(value, &out):
+			errs = append(errs, &AnnotationError{key, value, known[i].Forms})
+		}
+	}
+	return out, errors.Join(errs...)
+}
+
+// Changed reports whether anything that Parse reads differs between the pods.
+func Changed(before, after *v1.Pod) bool {
+	return !sameAnnotations(before, after) || !sameAnnotations(after, before)
+}
+
+func sameAnnotations(a, b *v1.Pod) bool {
+	for key, value := range a.Annotations {
+		if !strings.HasPrefix(key, Prefix) {
+			continue
+		}
+		if other, found := b.Annotations[key]; !found || other != value {
+			return false
+		}
+	}
+	return true
+}
+
+func knownKeys(known []Annotation) string {
+	names := make([]string, len(known))
+	for i, a := range known {
+		names[i] = a.Key
+	}
+	return strings.Join(names, ", ")
+}
+
+func parseTarget(value string, into *Intent) bool {
+	percent, err := strconv.ParseInt(value, 10, 64)
+	if err != nil || percent < 1 || percent > 100 || strconv.FormatInt(percent, 10) != value {
+		return false
+	}
+	into.TargetPercent = percent
+	return true
+}

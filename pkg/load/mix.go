@@ -1,0 +1,164 @@
+package load
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+)
+
+// MaxShapes is how many shapes a Mix judges by; it bounds the cost of a score.
+const MaxShapes = 12
+
+// Shape is a typical pod: what it needs, and the share of pods that look so.
+type Shape struct {
+	Need  Vector
+	Share float64
+}
+
+// Mix is the immutable set of shapes that stranding is judged by.
+type Mix struct {
+	shapes []mixShape
+}
+
+// mixShape is a Shape prepared for the hot path: needs as floats, and their
+// inverses, so that counting copies multiplies instead of dividing.
+type mixShape struct {
+	need, inverse [MaxResources]float64
+	share         float64
+}
+
+// NewMix keeps the MaxShapes most frequent shapes and scales their shares to
+// sum to 1. Shapes that need nothing are left out; without any, the result is
+// nil, which Stranded accepts.
+func NewMix(shapes []Shape) *Mix {
+	kept := make([]Shape, 0, len(shapes))
+	for _, s := range shapes {
+		if s.Need != (Vector{}) && s.Share > 0 {
+			kept = append(kept, s)
+		}
+	}
+	slices.SortFunc(kept, func(a, b Shape) int {
+		return cmp.Or(cmp.Compare(b.Share, a.Share), slices.Compare(a.Need[:], b.Need[:]))
+	})
+	kept = kept[:min(len(kept), MaxShapes)]
+	if len(kept) == 0 {
+		return nil
+	}
+	total := 0.0
+	for _, s := range kept {
+		total += s.Share
+	}
+	mix := &Mix{shapes: make([]mixShape, len(kept))}
+	for i, s := range kept {
+		mix.shapes[i].share = s.Share / total
+		for r, need := range s.Need {
+			if need > 0 {
+				mix.shapes[i].need[r] = float64(need)
+				mix.shapes[i].inverse[r] = 1 / float64(need)
+			}
+		}
+	}
+	return mix
+}
+
+// Shapes returns the shapes the mix judges by, most frequent first.
+func (m *Mix) Shapes() []Shape {
+	if m == nil {
+		return nil
+	}
+	out := make([]Shape, len(m.shapes))
+	for i, s := range m.shapes {
+		out[i].Share = s.share
+		for r, need := range s.need {
+			out[i].Need[r] = int64(need)
+		}
+	}
+	return out
+}
+
+// Stranded is the expected share of the node, 0 to 1, that is free up to the
+// brim but of no use to the pods of the mix. A nil mix stands for pods of the
+// node's own proportions and any size.
+func (s *Scale) Stranded(allocatable, used *Vector, brim BasisPoints, mix *Mix) float64 {
+	var left, worth [MaxResources]float64 // worth: share of the node per unit left
+	total := 0.0
+	for r := range s.n {
+		if allocatable[r] <= 0 {
+			continue
+		}
+		total += s.cost[r]
+		limit := float64(allocatable[r])
+		worth[r] = s.cost[r] / limit
+		if !s.resources[r].Device {
+			limit *= float64(brim) / float64(Full)
+		}
+		left[r] = max(limit-float64(used[r]), 0)
+	}
+	if total == 0 {
+		return 0
+	}
+	var stranded float64
+	if mix == nil {
+		stranded = s.outOfProportion(allocatable, &left, &worth)
+	} else {
+		stranded = mix.stranded(s.n, &left, &worth)
+	}
+	return stranded / total
+}
+
+// stranded sums, over the shapes, the worth of what whole copies leave over.
+func (m *Mix) stranded(n int, left, worth *[MaxResources]float64) float64 {
+	free := 0.0
+	for r := range n {
+		free += left[r] * worth[r]
+	}
+	sum := 0.0
+	for i := range m.shapes {
+		shape := &m.shapes[i]
+		copies, size := math.MaxFloat64, 0.0
+		for r := range n {
+			if shape.inverse[r] > 0 {
+				copies = min(copies, left[r]*shape.inverse[r])
+				size += shape.need[r] * worth[r]
+			}
+		}
+		// An amount that fits exactly k times may divide to k minus a hair.
+		const hair = 1e-9
+		sum += shape.share * (free - math.Floor(copies+hair)*size)
+	}
+	return max(sum, 0)
+}
+
+// outOfProportion is what is left beyond the scarcest resource's share.
+func (s *Scale) outOfProportion(allocatable *Vector, left, worth *[MaxResources]float64) float64 {
+	scarcest := 1.0
+	for r := range s.n {
+		if allocatable[r] > 0 && !s.resources[r].Device {
+			scarcest = min(scarcest, left[r]/float64(allocatable[r]))
+		}
+	}
+	sum := 0.0
+	for r := range s.n {
+		if allocatable[r] > 0 && !s.resources[r].Device {
+			sum += (left[r] - scarcest*float64(allocatable[r])) * worth[r]
+		}
+	}
+	return sum
+}
+
+// String lists the shapes with their shares.
+func (m *Mix) String() string {
+	if m == nil {
+		return "any shape"
+	}
+	var b strings.Builder
+	for i, s := range m.Shapes() {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		fmt.Fprintf(&b, "%.0f%% %v", 100*s.Share, s.Need)
+	}
+	return b.String()
+}

@@ -1,0 +1,72 @@
+// Package metrics declares every metric that Plimsoll adds to the scheduler's
+// own endpoint. The reference page is generated from it.
+package metrics
+
+import (
+	"sync"
+
+	"k8s.io/component-base/metrics"
+	"k8s.io/component-base/metrics/legacyregistry"
+)
+
+const (
+	namespace = "plimsoll"
+	binPack   = "binpack"
+)
+
+// The metrics live as long as the process, like those of the scheduler itself,
+// whose registry they join; plugins of all profiles share them.
+var (
+	// Placements counts pods by the side of the line their node ended on.
+	Placements = metrics.NewCounterVec(&metrics.CounterOpts{
+		Namespace: namespace, Subsystem: binPack, Name: "placements_total",
+		Help:           "Pods bound, by where their node ended relative to its target: under, opens (an empty node), over.",
+		StabilityLevel: metrics.ALPHA,
+	}, []string{"profile", "side"})
+
+	// PlacementUtilization shows how close to the target nodes are filled.
+	PlacementUtilization = metrics.NewHistogramVec(&metrics.HistogramOpts{
+		Namespace: namespace, Subsystem: binPack, Name: "placement_utilization_ratio",
+		Help:           "Dominant utilization of the node after each placement, as a share of its target: 1 is exactly on the line.",
+		Buckets:        []float64{.1, .2, .3, .4, .5, .6, .7, .8, .9, 1, 1.1, 1.25},
+		StabilityLevel: metrics.ALPHA,
+	}, []string{"profile"})
+
+	// UsagePolls counts reads of measured usage.
+	UsagePolls = metrics.NewCounterVec(&metrics.CounterOpts{
+		Namespace: namespace, Subsystem: binPack, Name: "usage_polls_total",
+		Help:           "Reads of node usage from metrics.k8s.io, by result: ok, error.",
+		StabilityLevel: metrics.ALPHA,
+	}, []string{"profile", "result"})
+
+	// UsageNodes shows how many nodes are judged by measured usage and how
+	// many fell back to requests, and why.
+	UsageNodes = metrics.NewGaugeVec(&metrics.GaugeOpts{
+		Namespace: namespace, Subsystem: binPack, Name: "usage_nodes",
+		Help:           "Nodes by the state of their usage sample: fresh ones are blended in; stale, missing and invalid ones fall back to requests.",
+		StabilityLevel: metrics.ALPHA,
+	}, []string{"profile", "state"})
+
+	// UsageFallbacks counts the pods that were placed without full usage data.
+	UsageFallbacks = metrics.NewCounterVec(&metrics.CounterOpts{
+		Namespace: namespace, Subsystem: binPack, Name: "usage_fallbacks_total",
+		Help:           "Pods bound to a node that was judged by requests although measured usage is on, by the state of its sample: stale, missing, invalid.",
+		StabilityLevel: metrics.ALPHA,
+	}, []string{"profile", "state"})
+)
+
+var register sync.Once
+
+// Register adds all metrics to the scheduler's registry, once per process.
+func Register() {
+	register.Do(func() {
+		for _, m := range All() {
+			legacyregistry.MustRegister(m)
+		}
+	})
+}
+
+// All lists the metrics in the order of the reference page.
+func All() []metrics.Registerable {
+	return []metrics.Registerable{Placements, PlacementUtilization, UsagePolls, UsageNodes, UsageFallbacks}
+}

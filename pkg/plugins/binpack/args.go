@@ -1,0 +1,200 @@
+package binpack
+
+import (
+	"fmt"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"plimsoll.dev/scheduler/internal/adapt"
+	"plimsoll.dev/scheduler/pkg/load"
+)
+
+// Args configures BinPack.
+type Args struct {
+	adapt.TypeMeta `json:",inline"`
+	// TargetPercent is the utilization nodes are filled to, 1 to 100 percent of
+	// allocatable. Default 80.
+	TargetPercent int64 `json:"targetPercent"`
+	// CeilingPercent refuses nodes that a pod would load above it, 1 to 100
+	// percent of allocatable, not below the target. Default: no ceiling.
+	CeilingPercent *int64 `json:"ceilingPercent,omitempty"`
+	// Resources are weighed against the line. Default: cpu and memory of
+	// weight 1, nvidia.com/gpu and amd.com/gpu as devices of weight 4 (they are
+	// most of what such a node costs).
+	Resources []ResourceArgs `json:"resources,omitempty"`
+	// Pools have targets of their own. The first whose labels a node has wins.
+	Pools []PoolArgs `json:"pools,omitempty"`
+	// ShapeHalfLifePods is after how many further pods a pod counts half in the
+	// mix that stranding is judged by. At least 1. Default 1000.
+	ShapeHalfLifePods int64 `json:"shapeHalfLifePods"`
+	// MeasuredUsage blends in what nodes really use. Default: off.
+	MeasuredUsage *UsageArgs `json:"measuredUsage,omitempty"`
+}
+
+// ResourceArgs is one weighed resource.
+type ResourceArgs struct {
+	// Name is a resource name such as cpu, memory, ephemeral-storage, pods or
+	// an extended resource.
+	Name string `json:"name"`
+	// Weight is what stranding a node's worth of it costs relative to the
+	// other resources, 1 to 100. Default 1.
+	Weight int64 `json:"weight,omitempty"`
+	// Device exempts the resource from target and ceiling: it counts only as
+	// stranded. Default false.
+	Device bool `json:"device,omitempty"`
+}
+
+// PoolArgs is the target of one node pool.
+type PoolArgs struct {
+	// MatchLabels selects the pool's nodes: they carry all of these labels.
+	MatchLabels map[string]string `json:"matchLabels"`
+	// TargetPercent takes the place of the profile's. Default: the profile's.
+	TargetPercent *int64 `json:"targetPercent,omitempty"`
+	// CeilingPercent takes the place of the profile's. Default: the profile's.
+	CeilingPercent *int64 `json:"ceilingPercent,omitempty"`
+}
+
+// UsageArgs configures measured usage.
+type UsageArgs struct {
+	// WeightPercent is how far the measurement counts: at 0 a node is as full
+	// as its requests, at 100 as its usage. 1 to 100. Default 50.
+	WeightPercent int64 `json:"weightPercent,omitempty"`
+	// PollSeconds is the time between reads of metrics.k8s.io, 5 to 3600.
+	// Default 30.
+	PollSeconds int64 `json:"pollSeconds,omitempty"`
+	// MaxAgeSeconds is how old a sample may be to count, PollSeconds to 86400.
+	// Default 180.
+	MaxAgeSeconds int64 `json:"maxAgeSeconds,omitempty"`
+}
+
+// DefaultArgs returns the arguments that apply where none are given.
+func DefaultArgs() Args {
+	return Args{TargetPercent: 80, ShapeHalfLifePods: 1000}
+}
+
+// DecodeArgs decodes, defaults and validates the plugin's arguments. Its error
+// names every wrong field by its path.
+func DecodeArgs(raw runtime.Object) (Args, error) {
+	args := DefaultArgs()
+	path := field.NewPath("pluginConfig").Key(Name).Child("args")
+	if err := adapt.DecodeArgs(raw, &args); err != nil {
+		return args, fmt.Errorf("%s: %w", path, err)
+	}
+	args.setDefaults()
+	if err := args.Validate(Name); err != nil {
+		return args, fmt.Errorf("%s: %w", path, err)
+	}
+	return args, args.validate(path).ToAggregate()
+}
+
+func (a *Args) setDefaults() {
+	if len(a.Resources) == 0 {
+		a.Resources = []ResourceArgs{
+			{Name: "cpu", Weight: 1}, {Name: "memory", Weight: 1},
+			{Name: "nvidia.com/gpu", Weight: 4, Device: true}, {Name: "amd.com/gpu", Weight: 4, Device: true},
+		}
+	}
+	for i := range a.Resources {
+		setDefault(&a.Resources[i].Weight, 1)
+	}
+	if u := a.MeasuredUsage; u != nil {
+		setDefault(&u.WeightPercent, 50)
+		setDefault(&u.PollSeconds, 30)
+		setDefault(&u.MaxAgeSeconds, 180)
+	}
+}
+
+func setDefault(value *int64, to int64) {
+	if *value == 0 {
+		*value = to
+	}
+}
+
+func (a *Args) validate(path *field.Path) field.ErrorList {
+	errs := within(path.Child("targetPercent"), a.TargetPercent, 1, 100)
+	errs = append(errs, ceiling(path, a.CeilingPercent, a.TargetPercent)...)
+	errs = append(errs, within(path.Child("shapeHalfLifePods"), a.ShapeHalfLifePods, 1, 1_000_000)...)
+	errs = append(errs, validateResources(path.Child("resources"), a.Resources)...)
+	for i, pool := range a.Pools {
+		at := path.Child("pools").Index(i)
+		target := a.TargetPercent
+		if len(pool.MatchLabels) == 0 {
+			errs = append(errs, field.Required(at.Child("matchLabels"), "a pool is selected by at least one node label"))
+		}
+		if pool.TargetPercent != nil {
+			target = *pool.TargetPercent
+			errs = append(errs, within(at.Child("targetPercent"), target, 1, 100)...)
+		}
+		limit := pool.CeilingPercent
+		if limit == nil {
+			limit = a.CeilingPercent
+		}
+		errs = append(errs, ceiling(at, limit, target)...)
+	}
+	if u := a.MeasuredUsage; u != nil {
+		at := path.Child("measuredUsage")
+		errs = append(errs, within(at.Child("weightPercent"), u.WeightPercent, 1, 100)...)
+		errs = append(errs, within(at.Child("pollSeconds"), u.PollSeconds, 5, 3600)...)
+		errs = append(errs, within(at.Child("maxAgeSeconds"), u.MaxAgeSeconds, u.PollSeconds, 86400)...)
+	}
+	return errs
+}
+
+func validateResources(path *field.Path, resources []ResourceArgs) field.ErrorList {
+	var errs field.ErrorList
+	if len(resources) > load.MaxResources {
+		errs = append(errs, field.TooMany(path, len(resources), load.MaxResources))
+	}
+	seen, lined := map[string]bool{}, false
+	for i, r := range resources {
+		at := path.Index(i)
+		for _, problem := range validation.IsQualifiedName(r.Name) {
+			errs = append(errs, field.Invalid(at.Child("name"), r.Name, problem))
+		}
+		if seen[r.Name] {
+			errs = append(errs, field.Duplicate(at.Child("name"), r.Name))
+		}
+		seen[r.Name] = true
+		lined = lined || !r.Device
+		errs = append(errs, within(at.Child("weight"), r.Weight, 1, 100)...)
+	}
+	if !lined {
+		errs = append(errs, field.Invalid(path, resources, "want at least one resource that is not a device"))
+	}
+	return errs
+}
+
+func within(path *field.Path, value, low, high int64) field.ErrorList {
+	if value >= low && value <= high {
+		return nil
+	}
+	return field.ErrorList{field.Invalid(path, value, fmt.Sprintf("want %d to %d", low, high))}
+}
+
+func ceiling(path *field.Path, value *int64, target int64) field.ErrorList {
+	if value == nil {
+		return nil
+	}
+	if *value > 100 || *value < max(target, 1) {
+		return field.ErrorList{field.Invalid(path.Child("ceilingPercent"), *value,
+			fmt.Sprintf("want the target, %d, to 100", target))}
+	}
+	return nil
+}
+
+func (a *Args) scale() (*load.Scale, []v1.ResourceName, error) {
+	names := make([]v1.ResourceName, len(a.Resources))
+	resources := make([]load.Resource, len(a.Resources))
+	for i, r := range a.Resources {
+		names[i] = v1.ResourceName(r.Name)
+		resources[i] = load.Resource{Name: r.Name, Weight: r.Weight, Device: r.Device}
+	}
+	scale, err := load.NewScale(resources)
+	return scale, names, err
+}
+
+func seconds(n int64) time.Duration { return time.Duration(n) * time.Second }

@@ -1,0 +1,240 @@
+package binpack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/klog/v2"
+	fwk "k8s.io/kube-scheduler/framework"
+
+	"plimsoll.dev/scheduler/internal/adapt"
+	"plimsoll.dev/scheduler/pkg/intent"
+	"plimsoll.dev/scheduler/pkg/inventory"
+	"plimsoll.dev/scheduler/pkg/load"
+	"plimsoll.dev/scheduler/pkg/metrics"
+	"plimsoll.dev/scheduler/pkg/verdict"
+)
+
+// Name is the plugin's name in scheduler configurations.
+const Name = "BinPack"
+
+const (
+	requestKey   fwk.StateKey = Name + "/request"
+	placementKey fwk.StateKey = Name + "/placement"
+)
+
+var (
+	_ fwk.PreFilterPlugin   = (*BinPack)(nil)
+	_ fwk.FilterPlugin      = (*BinPack)(nil)
+	_ fwk.ScorePlugin       = (*BinPack)(nil)
+	_ fwk.ScoreExtensions   = (*BinPack)(nil)
+	_ fwk.ReservePlugin     = (*BinPack)(nil)
+	_ fwk.PostBindPlugin    = (*BinPack)(nil)
+	_ fwk.SignPlugin        = (*BinPack)(nil)
+	_ fwk.EnqueueExtensions = (*BinPack)(nil)
+)
+
+// BinPack is the plugin of one profile. Everything it holds is fixed once it is
+// built, or safe for concurrent use.
+type BinPack struct {
+	handle   fwk.Handle
+	scale    *load.Scale
+	meter    *inventory.Meter
+	lines    *lines
+	shapes   *shapes
+	measured *measured // nil if measured usage is off
+	recorder verdict.Recorder
+}
+
+// New returns the plugin's factory; the recorder, which may be nil, is told why
+// pods were placed.
+func New(recorder verdict.Recorder) func(context.Context, runtime.Object, fwk.Handle) (fwk.Plugin, error) {
+	return func(ctx context.Context, raw runtime.Object, handle fwk.Handle) (fwk.Plugin, error) {
+		args, err := DecodeArgs(raw)
+		if err != nil {
+			return nil, err
+		}
+		scale, names, err := args.scale()
+		if err != nil {
+			return nil, err
+		}
+		meter := inventory.NewMeter(names)
+		p := &BinPack{
+			handle: handle, scale: scale, meter: meter, recorder: recorder,
+			lines: newLines(&args, scale), shapes: newShapes(meter, args.ShapeHalfLifePods),
+		}
+		metrics.Register()
+		pods := handle.SharedInformerFactory().Core().V1().Pods().Informer()
+		if _, err := pods.AddEventHandler(p.shapes.handler()); err != nil {
+			return nil, fmt.Errorf("watching pods to learn their shapes: %w", err)
+		}
+		if args.MeasuredUsage != nil {
+			p.measured, err = startMeasuring(ctx, args.MeasuredUsage, names, handle)
+		}
+		return p, err
+	}
+}
+
+// Name implements fwk.Plugin.
+func (p *BinPack) Name() string { return Name }
+
+// request is all that a cycle needs of its pod, and the view of the cluster's
+// mix and usage it was begun with. It never changes.
+type request struct {
+	needs inventory.Needs
+	// target is 0 unless the pod has its own.
+	target load.BasisPoints
+	mix    *load.Mix
+	usage  usageView
+}
+
+// Clone implements fwk.StateData.
+func (r *request) Clone() fwk.StateData { return r }
+
+// PreFilter reads the pod. It refuses a pod whose annotations are wrong, and
+// skips Filter where no ceiling applies.
+func (p *BinPack) PreFilter(_ context.Context, state fwk.CycleState, pod *v1.Pod, _ []fwk.NodeInfo) (*fwk.PreFilterResult, *fwk.Status) {
+	asked, err := intent.Parse(pod)
+	if err != nil {
+		return nil, refuse(err)
+	}
+	needs, err := p.meter.Pod(pod)
+	if err != nil {
+		return nil, fwk.AsStatus(fmt.Errorf("reading requests of pod %s: %w", klog.KObj(pod), err))
+	}
+	state.Write(requestKey, &request{
+		needs: needs, target: load.Percent(asked.TargetPercent),
+		mix: p.shapes.mix.Load(), usage: p.measured.view(),
+	})
+	if !p.lines.ceilings || intent.IsNodeAgent(pod) {
+		return nil, fwk.NewStatus(fwk.Skip)
+	}
+	return nil, nil
+}
+
+// PreFilterExtensions is nil: Filter reads everything from the node it is given.
+func (p *BinPack) PreFilterExtensions() fwk.PreFilterExtensions { return nil }
+
+// Filter refuses a node that the pod would load above its ceiling.
+func (p *BinPack) Filter(_ context.Context, state fwk.CycleState, _ *v1.Pod, node fwk.NodeInfo) *fwk.Status {
+	r, err := adapt.State[*request](state, requestKey)
+	if err != nil {
+		return fwk.AsStatus(err)
+	}
+	line := p.lines.of(node.Node())
+	if line.ceiling == 0 {
+		return nil
+	}
+	if over := p.overCeiling(line, node, &r.needs); over >= 0 {
+		return adapt.Status(line.refusals[over])
+	}
+	return nil
+}
+
+// Score is the model's score of the node; only its order matters.
+func (p *BinPack) Score(_ context.Context, state fwk.CycleState, _ *v1.Pod, node fwk.NodeInfo) (int64, *fwk.Status) {
+	r, err := adapt.State[*request](state, requestKey)
+	if err != nil {
+		return 0, fwk.AsStatus(err)
+	}
+	return p.read(r, node).Score, nil
+}
+
+// ScoreExtensions implements fwk.ScorePlugin.
+func (p *BinPack) ScoreExtensions() fwk.ScoreExtensions { return p }
+
+// NormalizeScore keeps the order of the nodes, exactly at the top.
+func (p *BinPack) NormalizeScore(_ context.Context, _ fwk.CycleState, _ *v1.Pod, scores fwk.NodeScoreList) *fwk.Status {
+	adapt.DenseRank(scores)
+	return nil
+}
+
+// Reserve notes why this node was chosen, while the snapshot still shows it as
+// it was.
+func (p *BinPack) Reserve(_ context.Context, state fwk.CycleState, _ *v1.Pod, nodeName string) *fwk.Status {
+	r, err := adapt.State[*request](state, requestKey)
+	if err != nil {
+		return fwk.AsStatus(err)
+	}
+	node, err := p.handle.SnapshotSharedLister().NodeInfos().Get(nodeName)
+	if err != nil {
+		return fwk.AsStatus(fmt.Errorf("reading node %s from the snapshot: %w", nodeName, err))
+	}
+	state.Write(placementKey, &placement{reading: p.read(r, node), usage: r.usage.state(nodeName)})
+	return nil
+}
+
+// Unreserve has nothing to undo.
+func (p *BinPack) Unreserve(context.Context, fwk.CycleState, *v1.Pod, string) {}
+
+// PostBind reports the placement.
+func (p *BinPack) PostBind(ctx context.Context, state fwk.CycleState, pod *v1.Pod, nodeName string) {
+	placed, err := adapt.State[*placement](state, placementKey)
+	if err != nil {
+		return // not reserved by us: nothing to report
+	}
+	p.report(ctx, placed, pod, nodeName)
+}
+
+// SignPod signs what is read of the pod.
+func (p *BinPack) SignPod(_ context.Context, pod *v1.Pod) ([]fwk.SignFragment, *fwk.Status) {
+	needs, err := p.meter.Pod(pod)
+	if err != nil {
+		return nil, fwk.AsStatus(err)
+	}
+	return []fwk.SignFragment{
+		{Key: Name + ".Needs()", Value: needs},
+		{Key: intent.TargetUtilization, Value: pod.Annotations[intent.TargetUtilization]},
+		{Key: Name + ".IsNodeAgent()", Value: intent.IsNodeAgent(pod)},
+	}, nil
+}
+
+// read asks the model about a node.
+func (p *BinPack) read(r *request, node fwk.NodeInfo) load.Reading {
+	facts := load.Node{Empty: inventory.Empty(node)}
+	p.meter.Allocatable(node, &facts.Allocatable)
+	p.meter.Assumed(node, &facts.Used)
+	r.usage.blend(node.Node().Name, &facts.Used)
+	target := r.target
+	if target == 0 {
+		target = p.lines.of(node.Node()).target
+	}
+	return p.scale.Read(&facts, &r.needs.Assumed, target, r.mix)
+}
+
+// overCeiling returns the resource that would pass the ceiling, -1 if none.
+func (p *BinPack) overCeiling(l *line, node fwk.NodeInfo, needs *inventory.Needs) int {
+	var allocatable, used load.Vector
+	p.meter.Allocatable(node, &allocatable)
+	p.meter.Requested(node, &used)
+	for i := range used {
+		used[i] += needs.Requested[i]
+	}
+	if share, dominant := p.scale.Utilization(&allocatable, &used); share > l.ceiling {
+		return dominant
+	}
+	return -1
+}
+
+// refuse turns what is wrong with a pod's annotations into a status.
+func refuse(err error) *fwk.Status {
+	var messages []string
+	for _, one := range unjoin(err) {
+		var wrong *intent.AnnotationError
+		if errors.As(one, &wrong) {
+			r := verdict.Say(verdict.AnnotationInvalid, "key", wrong.Key, "value", fmt.Sprintf("%q", wrong.Value), "want", wrong.Want)
+			messages = append(messages, r.Message)
+		}
+	}
+	return fwk.NewStatus(fwk.UnschedulableAndUnresolvable, messages...)
+}
+
+func unjoin(err error) []error {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		return joined.Unwrap()
+	}
+	return []error{err}
+}

@@ -1,0 +1,50 @@
+package binpack
+
+import (
+	"context"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/klog/v2"
+	fwk "k8s.io/kube-scheduler/framework"
+
+	"plimsoll.dev/scheduler/pkg/load"
+	"plimsoll.dev/scheduler/pkg/metrics"
+	"plimsoll.dev/scheduler/pkg/usage"
+	"plimsoll.dev/scheduler/pkg/verdict"
+)
+
+// placement is why a pod went where it went.
+type placement struct {
+	reading load.Reading
+	// usage is what was known of the node's usage; empty if it is not measured.
+	usage usage.State
+}
+
+// Clone implements fwk.StateData.
+func (p *placement) Clone() fwk.StateData { return p }
+
+func (p *BinPack) report(ctx context.Context, placed *placement, pod *v1.Pod, nodeName string) {
+	profile, reading := p.handle.ProfileName(), placed.reading
+	metrics.Placements.WithLabelValues(profile, reading.Side.String()).Inc()
+	metrics.PlacementUtilization.WithLabelValues(profile).
+		Observe(float64(reading.Utilization) / float64(reading.Target))
+	if placed.usage != "" && placed.usage != usage.Fresh {
+		metrics.UsageFallbacks.WithLabelValues(profile, string(placed.usage)).Inc()
+	}
+	reason := p.reason(reading)
+	klog.FromContext(ctx).V(3).Info("Placed pod", "pod", klog.KObj(pod), "node", nodeName, "reason", reason.Message)
+	if p.recorder != nil {
+		p.recorder.Placed(pod.Namespace, pod.Name, string(pod.UID), nodeName, reason)
+	}
+}
+
+// reason says a reading in words.
+func (p *BinPack) reason(r load.Reading) verdict.Reason {
+	code := map[load.Side]verdict.Code{
+		load.Under: verdict.PackedUnderTarget,
+		load.Opens: verdict.OpenedEmptyNode,
+		load.Over:  verdict.PackedOverTarget,
+	}[r.Side]
+	return verdict.Say(code, "resource", p.scale.Resource(r.Dominant).Name,
+		"utilization", r.Utilization, "target", r.Target)
+}

@@ -1,0 +1,104 @@
+package binpack
+
+import (
+	"context"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/klog/v2"
+	fwk "k8s.io/kube-scheduler/framework"
+	"k8s.io/kubernetes/pkg/scheduler/framework"
+	"k8s.io/kubernetes/pkg/scheduler/util"
+
+	"plimsoll.dev/scheduler/pkg/intent"
+	"plimsoll.dev/scheduler/pkg/inventory"
+)
+
+// EventsToRegister names what can cure a rejection:
+//
+//	AnnotationInvalid   a change of the pod's own annotations, nothing else
+//	OverCeiling         requests leaving a node, the pod asking for less, a
+//	                    node that is new, grew, or changed its pool
+func (p *BinPack) EventsToRegister(context.Context) ([]fwk.ClusterEventWithHint, error) {
+	return []fwk.ClusterEventWithHint{
+		// Annotations have no action of their own, they come as a general update.
+		{Event: fwk.ClusterEvent{Resource: fwk.Pod, ActionType: fwk.Delete | fwk.Update}, QueueingHintFn: p.afterPodChange},
+		{Event: fwk.ClusterEvent{Resource: fwk.Node, ActionType: fwk.Add | fwk.UpdateNodeAllocatable | fwk.UpdateNodeLabel}, QueueingHintFn: p.afterNodeChange},
+	}, nil
+}
+
+func (p *BinPack) afterPodChange(_ klog.Logger, pod *v1.Pod, before, after any) (fwk.QueueingHint, error) {
+	was, is, err := util.As[*v1.Pod](before, after)
+	if err != nil {
+		return fwk.Queue, err
+	}
+	if is != nil && is.UID == pod.UID {
+		return hint(was == nil || intent.Changed(was, is) || p.asksLess(was, is)), nil
+	}
+	if _, err := intent.Parse(pod); err != nil || was == nil || was.Spec.NodeName == "" {
+		return fwk.QueueSkip, nil
+	}
+	left := is == nil || intent.IsFinished(is) && !intent.IsFinished(was)
+	return hint(left || p.asksLess(was, is)), nil
+}
+
+func (p *BinPack) afterNodeChange(_ klog.Logger, pod *v1.Pod, before, after any) (fwk.QueueingHint, error) {
+	was, is, err := util.As[*v1.Node](before, after)
+	if err != nil {
+		return fwk.Queue, err
+	}
+	if _, err := intent.Parse(pod); err != nil {
+		return fwk.QueueSkip, nil
+	}
+	needs, err := p.meter.Pod(pod)
+	if err != nil {
+		return fwk.Queue, err
+	}
+	return hint(p.takesAlone(is, &needs) && (was == nil || p.offersMore(was, is))), nil
+}
+
+// asksLess reports whether any request went down between two states of a pod.
+func (p *BinPack) asksLess(was, is *v1.Pod) bool {
+	before, err1 := p.meter.Pod(was)
+	after, err2 := p.meter.Pod(is)
+	if err1 != nil || err2 != nil {
+		return true
+	}
+	for i := range before.Requested {
+		if after.Requested[i] < before.Requested[i] {
+			return true
+		}
+	}
+	return false
+}
+
+// takesAlone reports whether the node could take the pod if it were empty.
+func (p *BinPack) takesAlone(node *v1.Node, needs *inventory.Needs) bool {
+	info := framework.NewNodeInfo()
+	info.SetNode(node)
+	line := p.lines.of(node)
+	return line.ceiling == 0 || p.overCeiling(line, info, needs) < 0
+}
+
+// offersMore reports whether the node has more, or may be loaded higher, than
+// it was.
+func (p *BinPack) offersMore(was, is *v1.Node) bool {
+	before, after := p.lines.of(was).ceiling, p.lines.of(is).ceiling
+	if before != 0 && (after == 0 || after > before) {
+		return true
+	}
+	for i := range p.scale.Len() {
+		name := v1.ResourceName(p.scale.Resource(i).Name)
+		old, now := was.Status.Allocatable[name], is.Status.Allocatable[name]
+		if now.Cmp(old) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+func hint(queue bool) fwk.QueueingHint {
+	if queue {
+		return fwk.Queue
+	}
+	return fwk.QueueSkip
+}

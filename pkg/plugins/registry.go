@@ -1,0 +1,41 @@
+// Package plugins is the one list of Plimsoll's plugins; the scheduler command,
+// the demo and all tests register them from here.
+package plugins
+
+import (
+	"k8s.io/kubernetes/cmd/kube-scheduler/app"
+	frameworkruntime "k8s.io/kubernetes/pkg/scheduler/framework/runtime"
+
+	"plimsoll.dev/scheduler/pkg/plugins/archaware"
+	"plimsoll.dev/scheduler/pkg/plugins/binpack"
+	"plimsoll.dev/scheduler/pkg/plugins/gpuslice"
+	"plimsoll.dev/scheduler/pkg/plugins/topology"
+	"plimsoll.dev/scheduler/pkg/verdict"
+)
+
+// Shared is what the plugins of all profiles of one process share. The zero
+// value works.
+type Shared struct {
+	// Recorder is told why pods were placed; nil if nobody asks.
+	Recorder verdict.Recorder
+}
+
+// Registry returns the plugins' factories by name.
+func Registry(shared Shared) frameworkruntime.Registry {
+	return frameworkruntime.Registry{
+		topology.Name:  topology.New,
+		archaware.Name: archaware.New,
+		gpuslice.Name:  gpuslice.New,
+		binpack.Name:   binpack.New(shared.Recorder),
+	}
+}
+
+// Options registers the plugins with the upstream scheduler command.
+func Options(shared Shared) []app.Option {
+	registry := Registry(shared)
+	options := make([]app.Option, 0, len(registry))
+	for name, factory := range registry {
+		options = append(options, app.WithPlugin(name, factory))
+	}
+	return options
+}

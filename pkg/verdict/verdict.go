@@ -1,0 +1,124 @@
+// Package verdict is the one table of everything Plimsoll says about a pod or a
+// node: why a node was refused, why a pod waits, and why a node was chosen.
+// Plugins utter reasons from here and nowhere else, the reference page and the
+// demo's output come from the same table.
+//
+// It is a table and a formatter; it knows neither the scheduling framework nor
+// the API.
+package verdict
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+)
+
+// Code names a reason. Codes are stable: tools may match on them.
+type Code string
+
+// Every reason there is.
+const (
+	AnnotationInvalid Code = "AnnotationInvalid"
+	OverCeiling       Code = "OverCeiling"
+	PackedUnderTarget Code = "PackedUnderTarget"
+	OpenedEmptyNode   Code = "OpenedEmptyNode"
+	PackedOverTarget  Code = "PackedOverTarget"
+)
+
+// Kind says what a reason is a reason for.
+type Kind string
+
+// The kinds of reasons.
+const (
+	// Invalid: the pod cannot be scheduled until its owner corrects it.
+	Invalid Kind = "invalid"
+	// Refused: this node does not suit the pod now; evicting others could help.
+	Refused Kind = "refused"
+	// Placed: why the pod is where it is.
+	Placed Kind = "placed"
+)
+
+// Entry documents one reason.
+type Entry struct {
+	Code   Code
+	Plugin string
+	Kind   Kind
+	// Text is the sentence; each {name} is filled in when it is uttered.
+	Text string
+	// Cure tells the reader what would change the answer.
+	Cure string
+}
+
+// Table returns every entry, in the order of the reference page.
+func Table() []Entry {
+	return []Entry{
+		{AnnotationInvalid, "BinPack", Invalid,
+			`annotation {key}: {value} is not valid: {want}`,
+			"Correct or remove the annotation; the pod is tried again at once."},
+		{OverCeiling, "BinPack", Refused,
+			`node(s) would pass the {ceiling} ceiling on {resource}`,
+			"Pods leaving the node, a larger node, or a higher ceilingPercent for the pool."},
+		{PackedUnderTarget, "BinPack", Placed,
+			`{resource} at {utilization} after placement, target {target}`,
+			""},
+		{OpenedEmptyNode, "BinPack", Placed,
+			`opened an empty node: no node in use could take the pod within its target; {resource} at {utilization}, target {target}`,
+			"Smaller requests, or a higher target."},
+		{PackedOverTarget, "BinPack", Placed,
+			`loaded over the target: no node could take the pod within it; {resource} at {utilization}, target {target}`,
+			"More nodes, or a ceilingPercent if the pod should wait instead."},
+	}
+}
+
+// Lookup returns the entry of a code.
+func Lookup(code Code) (Entry, bool) {
+	for _, e := range Table() {
+		if e.Code == code {
+			return e, true
+		}
+	}
+	return Entry{}, false
+}
+
+// Reason is one uttered reason.
+type Reason struct {
+	Plugin  string `json:"plugin"`
+	Code    Code   `json:"code"`
+	Message string `json:"message"`
+}
+
+// Say fills the text of a code with name, value pairs. A code that is not in
+// the table, or a name that its text does not have, is a bug in the caller; the
+// reason then says so instead of hiding it.
+func Say(code Code, pairs ...any) Reason {
+	e, ok := Lookup(code)
+	if !ok {
+		return Reason{Code: code, Message: fmt.Sprintf("undocumented reason %s %v", code, pairs)}
+	}
+	text := e.Text
+	for i := 0; i+1 < len(pairs); i += 2 {
+		slot := fmt.Sprintf("{%v}", pairs[i])
+		if !strings.Contains(text, slot) {
+			return Reason{e.Plugin, code, fmt.Sprintf("%s (no %s in %q)", e.Text, slot, code)}
+		}
+		text = strings.ReplaceAll(text, slot, fmt.Sprint(pairs[i+1]))
+	}
+	return Reason{e.Plugin, code, text}
+}
+
+// CodeOf finds the code whose text the message is. Messages of other plugins
+// have no code of ours.
+func CodeOf(plugin, message string) (Code, bool) {
+	for _, e := range Table() {
+		if e.Plugin == plugin && e.pattern().MatchString(message) {
+			return e.Code, true
+		}
+	}
+	return "", false
+}
+
+var slot = regexp.MustCompile(`\\\{[a-z]+\\\}`)
+
+func (e Entry) pattern() *regexp.Regexp {
+	return regexp.MustCompile(`(?s)^` + slot.ReplaceAllString(regexp.QuoteMeta(e.Text), `.+`) + `$`)
+}
