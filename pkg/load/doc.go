@@ -36,7 +36,10 @@
 //	copies(m) = how many whole pods of shape m still fit in what is left
 //
 // What is left counts up to the line (to the brim for a node over it, and for
-// devices such as whole GPUs, which no line applies to). The measure is the one
+// devices such as whole GPUs, which no line applies to). Part of the judgement
+// is left to "any shape", which uses up whatever is left in the node's own
+// proportions: all of it before the first pod is seen, half after a hundred, so
+// that a handful of odd pods does not decide where everything goes. The measure is the one
 // of FGD (Weng et al., "Beware of Fragmentation", USENIX ATC'23, section 4),
 // generalised from one copy of a task to as many as fit. A placement pays for
 // what is stranded afterwards and, more, for what it adds:

@@ -25,6 +25,10 @@ type bucket struct {
 	at float64
 }
 
+// unknownPods is how many pods "any shape" weighs as much as: a mix learnt from
+// a handful of pods must not overrule the curve.
+const unknownPods = 100
+
 // maxBuckets bounds memory; the faintest bucket makes room for a new one.
 const maxBuckets = 256
 
@@ -62,15 +66,15 @@ func (h *Histogram) Observe(need Vector) {
 
 // Mix returns what the histogram knows now; nil if it has seen nothing.
 func (h *Histogram) Mix() *Mix {
-	shapes := make([]Shape, 0, len(h.buckets))
+	shapes, seen := make([]Shape, 0, len(h.buckets)), 0.0
 	for _, b := range h.buckets {
 		s := Shape{Share: h.weightAfter(b.weight, h.clock-b.at)}
 		for r, sum := range b.sum {
 			s.Need[r] = int64(math.Round(sum / b.weight))
 		}
-		shapes = append(shapes, s)
+		shapes, seen = append(shapes, s), seen+s.Share
 	}
-	return NewMix(shapes)
+	return NewMix(shapes, unknownPods/(unknownPods+seen))
 }
 
 func (h *Histogram) weightAfter(weight, observations float64) float64 {

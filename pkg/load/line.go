@@ -120,16 +120,21 @@ func toBand(value float64) int64 {
 	return min(max(v, 0), bandWidth-1)
 }
 
-// String draws the reading as a gauge of twenty cells with the line on it.
+// String draws the reading as a gauge with the line on it.
 func (r Reading) String() string {
+	return fmt.Sprintf("%s %s of %s %s", Gauge(r.Utilization, r.Target), r.Utilization, r.Target, r.Side)
+}
+
+// Gauge draws a utilization in twenty cells, with the line where the target is.
+func Gauge(u, target BasisPoints) string {
 	const cells = 20
 	gauge := make([]rune, cells)
 	for i := range gauge {
 		gauge[i] = '░'
-		if BasisPoints(i)*Full/cells < r.Utilization {
+		if BasisPoints(i)*Full/cells < u {
 			gauge[i] = '█'
 		}
 	}
-	at := min(int(r.Target*cells/Full), cells-1)
-	return fmt.Sprintf("%s│%s %s of %s %s", string(gauge[:at]), string(gauge[at:]), r.Utilization, r.Target, r.Side)
+	at := min(int(target*cells/Full), cells)
+	return string(gauge[:at]) + "│" + string(gauge[at:])
 }

@@ -20,6 +20,9 @@ type Shape struct {
 // Mix is the immutable set of shapes that stranding is judged by.
 type Mix struct {
 	shapes []mixShape
+	// any is the share of judgement that is left to any shape: what is not yet
+	// known of the mix must not decide.
+	any float64
 }
 
 // mixShape is a Shape prepared for the hot path: needs as floats, and their
@@ -30,9 +33,10 @@ type mixShape struct {
 }
 
 // NewMix keeps the MaxShapes most frequent shapes and scales their shares to
-// sum to 1. Shapes that need nothing are left out; without any, the result is
-// nil, which Stranded accepts.
-func NewMix(shapes []Shape) *Mix {
+// sum to 1 - unknown; the share unknown, 0 to 1, is judged as by a nil mix.
+// Shapes that need nothing are left out; without any, the result is nil, which
+// Stranded accepts.
+func NewMix(shapes []Shape, unknown float64) *Mix {
 	kept := make([]Shape, 0, len(shapes))
 	for _, s := range shapes {
 		if s.Need != (Vector{}) && s.Share > 0 {
@@ -50,9 +54,9 @@ func NewMix(shapes []Shape) *Mix {
 	for _, s := range kept {
 		total += s.Share
 	}
-	mix := &Mix{shapes: make([]mixShape, len(kept))}
+	mix := &Mix{shapes: make([]mixShape, len(kept)), any: unknown}
 	for i, s := range kept {
-		mix.shapes[i].share = s.Share / total
+		mix.shapes[i].share = s.Share / total * (1 - unknown)
 		for r, need := range s.Need {
 			if need > 0 {
 				mix.shapes[i].need[r] = float64(need)
@@ -104,6 +108,9 @@ func (s *Scale) Stranded(allocatable, used *Vector, brim BasisPoints, mix *Mix) 
 		stranded = s.outOfProportion(allocatable, &left, &worth)
 	} else {
 		stranded = mix.stranded(s.n, &left, &worth)
+		if mix.any > 0 {
+			stranded += mix.any * s.outOfProportion(allocatable, &left, &worth)
+		}
 	}
 	return stranded / total
 }
@@ -154,11 +161,9 @@ func (m *Mix) String() string {
 		return "any shape"
 	}
 	var b strings.Builder
-	for i, s := range m.Shapes() {
-		if i > 0 {
-			b.WriteString(", ")
-		}
-		fmt.Fprintf(&b, "%.0f%% %v", 100*s.Share, s.Need)
+	for _, s := range m.Shapes() {
+		fmt.Fprintf(&b, "%.0f%% %v, ", 100*s.Share, s.Need)
 	}
+	fmt.Fprintf(&b, "%.0f%% any shape", 100*m.any)
 	return b.String()
 }

@@ -1,0 +1,95 @@
+package offline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/kubernetes/fake"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/klog/v2"
+	fwk "k8s.io/kube-scheduler/framework"
+	"k8s.io/kubernetes/pkg/scheduler"
+	"k8s.io/kubernetes/pkg/scheduler/apis/config"
+	internalcache "k8s.io/kubernetes/pkg/scheduler/backend/cache"
+	"k8s.io/kubernetes/pkg/scheduler/framework"
+	frameworkruntime "k8s.io/kubernetes/pkg/scheduler/framework/runtime"
+)
+
+// Cluster is a cluster in memory and the scheduler that looks at it. It is not
+// safe for concurrent use.
+type Cluster struct {
+	sched  *scheduler.Scheduler
+	nodes  []string
+	cancel context.CancelFunc
+}
+
+// New returns a cluster of the given objects. Pods that name a node run on it;
+// others are only seen by informers. The order of the nodes is the order in
+// which the scheduler looks at them.
+func New(ctx context.Context, cfg *config.KubeSchedulerConfiguration, registry frameworkruntime.Registry, objects ...runtime.Object) (*Cluster, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	c := &Cluster{cancel: cancel}
+	client := fake.NewClientset(objects...)
+	informers := &observedFactory{SharedInformerFactory: scheduler.NewInformerFactory(client, 0)}
+	// Events would be recorded by a goroutine; nobody reads them here.
+	recorder := func(string) events.EventRecorderLogger { return events.NewFakeRecorder(0) }
+	sched, err := scheduler.New(ctx, client, informers, nil, recorder,
+		scheduler.WithProfiles(cfg.Profiles...),
+		scheduler.WithPercentageOfNodesToScore(cfg.PercentageOfNodesToScore),
+		scheduler.WithParallelism(cfg.Parallelism),
+		scheduler.WithFrameworkOutOfTreeRegistry(registry))
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	c.sched = sched
+	informers.Start(ctx.Done())
+	informers.WaitForCacheSync(ctx.Done())
+	err = errors.Join(sched.WaitForHandlersSync(ctx), informers.waitForHandlers(ctx))
+	if err != nil {
+		c.Close()
+		return nil, fmt.Errorf("reading the cluster: %w", err)
+	}
+	// The informers' store has no order, so the nodes are put in ours.
+	logger := klog.FromContext(ctx)
+	for _, obj := range objects {
+		if node, ok := obj.(*v1.Node); ok {
+			if err := sched.Cache.RemoveNode(logger, node); err != nil {
+				c.Close()
+				return nil, err
+			}
+			sched.Cache.AddNode(logger, node)
+			c.nodes = append(c.nodes, node.Name)
+		}
+	}
+	return c, nil
+}
+
+// Close stops the cluster's informers.
+func (c *Cluster) Close() { c.cancel() }
+
+// Nodes lists the nodes' names in the cluster's order.
+func (c *Cluster) Nodes() []string { return c.nodes }
+
+// NodeInfo returns what the scheduler knows of a node now.
+func (c *Cluster) NodeInfo(ctx context.Context, name string) (fwk.NodeInfo, error) {
+	for _, fw := range c.sched.Profiles {
+		snapshot, err := c.snapshot(ctx, fw)
+		if err != nil {
+			return nil, err
+		}
+		return snapshot.NodeInfos().Get(name)
+	}
+	return nil, errors.New("the cluster has no profile")
+}
+
+func (c *Cluster) snapshot(ctx context.Context, fw framework.Framework) (*internalcache.Snapshot, error) {
+	snapshot, ok := fw.SnapshotSharedLister().(*internalcache.Snapshot)
+	if !ok {
+		return nil, fmt.Errorf("want the scheduler's own snapshot, got a %T", fw.SnapshotSharedLister())
+	}
+	return snapshot, c.sched.Cache.UpdateSnapshot(klog.FromContext(ctx), snapshot)
+}

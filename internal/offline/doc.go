@@ -1,0 +1,6 @@
+// Package offline runs the real scheduling framework, with any configuration,
+// over a cluster held in memory: no API server, no goroutine that races the
+// caller, the same answer every time. It is upstream's scheduler up to and
+// including the scores; choosing among equal ones and placing the pod is the
+// caller's.
+package offline

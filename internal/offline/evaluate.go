@@ -1,0 +1,126 @@
+package offline
+
+import (
+	"context"
+	"fmt"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/klog/v2"
+	fwk "k8s.io/kube-scheduler/framework"
+	"k8s.io/kubernetes/pkg/scheduler/framework"
+)
+
+// Evaluation is what the framework says of one pod.
+type Evaluation struct {
+	pod   *v1.Pod
+	fw    framework.Framework
+	state fwk.CycleState
+	// Refused is why the pod as a whole was refused before any node was looked
+	// at; nil if it was not.
+	Refused *fwk.Status
+	// Nodes holds one answer per node, in the cluster's order.
+	Nodes []Answer
+}
+
+// Answer is what the framework says of one node.
+type Answer struct {
+	Node string
+	// Status is why the node was refused; nil if it can take the pod.
+	Status *fwk.Status
+	// Scores holds the weighted score of every plugin that scored.
+	Scores []fwk.PluginScore
+	Total  int64
+}
+
+// Evaluate runs the pod's profile over all nodes, up to and including scores.
+func (c *Cluster) Evaluate(ctx context.Context, pod *v1.Pod) (*Evaluation, error) {
+	fw, found := c.sched.Profiles[pod.Spec.SchedulerName]
+	if !found {
+		return nil, fmt.Errorf("pod %s: spec.schedulerName %q is not a profile of this configuration", klog.KObj(pod), pod.Spec.SchedulerName)
+	}
+	snapshot, err := c.snapshot(ctx, fw)
+	if err != nil {
+		return nil, err
+	}
+	e := &Evaluation{pod: pod, fw: fw, state: framework.NewCycleState()}
+	narrowed, status, _ := fw.RunPreFilterPlugins(ctx, e.state, pod)
+	if !status.IsSuccess() {
+		e.Refused = status
+		return e, nil
+	}
+	var feasible []fwk.NodeInfo
+	for _, name := range c.nodes {
+		node, err := snapshot.NodeInfos().Get(name)
+		if err != nil {
+			return nil, err
+		}
+		answer := Answer{Node: name}
+		if !narrowed.AllNodes() && !narrowed.NodeNames.Has(name) {
+			answer.Status = fwk.NewStatus(fwk.UnschedulableAndUnresolvable, "node(s) didn't satisfy plugin(s) in PreFilter")
+		} else {
+			answer.Status = fw.RunFilterPluginsWithNominatedPods(ctx, e.state, pod, node)
+		}
+		if answer.Status.IsSuccess() {
+			answer.Status = nil
+			feasible = append(feasible, node)
+		}
+		e.Nodes = append(e.Nodes, answer)
+	}
+	return e, e.score(ctx, feasible)
+}
+
+func (e *Evaluation) score(ctx context.Context, feasible []fwk.NodeInfo) error {
+	if len(feasible) == 0 {
+		return nil
+	}
+	if status := e.fw.RunPreScorePlugins(ctx, e.state, e.pod, feasible); !status.IsSuccess() {
+		return status.AsError()
+	}
+	scores, status := e.fw.RunScorePlugins(ctx, e.state, e.pod, feasible)
+	if !status.IsSuccess() {
+		return status.AsError()
+	}
+	byNode := make(map[string]fwk.NodePluginScores, len(scores))
+	for _, s := range scores {
+		byNode[s.Name] = s
+	}
+	for i := range e.Nodes {
+		if s, scored := byNode[e.Nodes[i].Node]; scored {
+			e.Nodes[i].Scores, e.Nodes[i].Total = s.Scores, s.TotalScore
+		}
+	}
+	return nil
+}
+
+// Best lists the nodes with the highest total, in the cluster's order; the
+// scheduler would choose one of them at random. It is empty if no node fits.
+func (e *Evaluation) Best() []string {
+	var best []string
+	top := int64(-1)
+	for _, a := range e.Nodes {
+		switch {
+		case a.Status != nil || a.Total < top:
+		case a.Total > top:
+			best, top = []string{a.Node}, a.Total
+		default:
+			best = append(best, a.Node)
+		}
+	}
+	return best
+}
+
+// Place puts the evaluated pod on a node: plugins reserve it and are told it
+// was bound, and from now on it counts there.
+func (c *Cluster) Place(ctx context.Context, e *Evaluation, node string) error {
+	if status := e.fw.RunReservePluginsReserve(ctx, e.state, e.pod, node); !status.IsSuccess() {
+		e.fw.RunReservePluginsUnreserve(ctx, e.state, e.pod, node)
+		return status.AsError()
+	}
+	bound := e.pod.DeepCopy()
+	bound.Spec.NodeName = node
+	if err := c.sched.Cache.AssumePod(klog.FromContext(ctx), bound); err != nil {
+		return err
+	}
+	e.fw.RunPostBindPlugins(ctx, e.state, e.pod, node)
+	return nil
+}

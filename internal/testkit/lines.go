@@ -1,0 +1,208 @@
+// Package testkit reads and draws small clusters as text, for placement stories
+// and tests: a line per node or pod, on top of upstream's own builders.
+package testkit
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	st "k8s.io/kubernetes/pkg/scheduler/testing"
+)
+
+// SchedulerName is the profile that pods of a story use unless they say
+// otherwise.
+const SchedulerName = "plimsoll"
+
+// Nodes reads one node per line:
+//
+//	eu-a-01  zone=eu-a cpu=8 memory=32Gi nvidia.com/gpu=8 label:pool=gpu taint:spot=true:PreferNoSchedule image:web=200Mi
+//
+// A name may end in a range, such as eu-a-[01-03]. What is not zone, label,
+// taint or image is allocatable; pods defaults to 110.
+func Nodes(text string) ([]*v1.Node, error) {
+	var nodes []*v1.Node
+	err := eachLine(text, func(names []string, fields []string) error {
+		for _, name := range names {
+			node, err := nodeOf(name, fields)
+			if err != nil {
+				return err
+			}
+			nodes = append(nodes, node)
+		}
+		return nil
+	})
+	return nodes, err
+}
+
+func nodeOf(name string, fields []string) (*v1.Node, error) {
+	capacity := map[v1.ResourceName]string{v1.ResourcePods: "110"}
+	b := st.MakeNode().Name(name).Label(v1.LabelHostname, name)
+	images := map[string]int64{}
+	var taints []v1.Taint
+	for _, f := range fields {
+		key, value, found := strings.Cut(f, "=")
+		kind, rest, prefixed := strings.Cut(key, ":")
+		switch {
+		case !found:
+			return nil, fmt.Errorf("node %s: %q: want key=value", name, f)
+		case key == "zone":
+			b = b.Label(v1.LabelTopologyZone, value)
+		case prefixed && kind == "label":
+			b = b.Label(rest, value)
+		case prefixed && kind == "taint":
+			text, effect, _ := strings.Cut(value, ":")
+			taints = append(taints, v1.Taint{Key: rest, Value: text, Effect: v1.TaintEffect(effect)})
+		case prefixed && kind == "image":
+			size, err := resource.ParseQuantity(value)
+			if err != nil {
+				return nil, fmt.Errorf("node %s: %q: %w", name, f, err)
+			}
+			images[rest] = size.Value()
+		default:
+			if _, err := resource.ParseQuantity(value); err != nil {
+				return nil, fmt.Errorf("node %s: %q: %w", name, f, err)
+			}
+			capacity[v1.ResourceName(key)] = value
+		}
+	}
+	node := b.Capacity(capacity).Taints(taints).Obj()
+	for image, size := range images {
+		node.Status.Images = append(node.Status.Images, v1.ContainerImage{Names: []string{image}, SizeBytes: size})
+	}
+	return node, nil
+}
+
+// Pods reads one pod per line:
+//
+//	web-1  cpu=1 memory=4Gi node=eu-a-01 owner=DaemonSet label:app=web annotation:plimsoll.dev/target-utilization=65
+//
+// A name may end in a range. What is not node, owner, label, annotation, image,
+// scheduler, phase or prefers is a resource request; prefers:KEY=VALUE is a
+// preferred node affinity, near:KEY=VALUE a preferred affinity to pods of that
+// label on one host.
+func Pods(text string) ([]*v1.Pod, error) {
+	var pods []*v1.Pod
+	err := eachLine(text, func(names []string, fields []string) error {
+		for _, name := range names {
+			pod, err := podOf(name, fields)
+			if err != nil {
+				return err
+			}
+			pods = append(pods, pod)
+		}
+		return nil
+	})
+	return pods, err
+}
+
+func podOf(name string, fields []string) (*v1.Pod, error) {
+	b := st.MakePod().Namespace("default").Name(name).UID(name).SchedulerName(SchedulerName)
+	requests := map[v1.ResourceName]string{}
+	var image, owner, phase string
+	for _, f := range fields {
+		key, value, found := strings.Cut(f, "=")
+		kind, rest, prefixed := strings.Cut(key, ":")
+		switch {
+		case !found:
+			return nil, fmt.Errorf("pod %s: %q: want key=value", name, f)
+		case key == "node":
+			b = b.Node(value)
+		case key == "scheduler":
+			b = b.SchedulerName(value)
+		case key == "owner":
+			owner = value
+		case key == "phase":
+			phase = value
+		case key == "image":
+			image = value
+		case prefixed && kind == "label":
+			b = b.Label(rest, value)
+		case prefixed && kind == "annotation":
+			b = b.Annotation(rest, value)
+		case prefixed && kind == "prefers":
+			b = b.NodeAffinity(preferring(rest, value))
+		case prefixed && kind == "near":
+			b = b.PodAffinityIn(rest, v1.LabelHostname, []string{value}, st.PodAffinityWithPreferredReq)
+		default:
+			if _, err := resource.ParseQuantity(value); err != nil {
+				return nil, fmt.Errorf("pod %s: %q: %w", name, f, err)
+			}
+			requests[v1.ResourceName(key)] = value
+		}
+	}
+	pod := finish(b, requests, image)
+	pod.Status.Phase = v1.PodPhase(phase)
+	if owner != "" {
+		yes := true
+		pod.OwnerReferences = []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: owner, Name: owner, UID: types.UID(owner), Controller: &yes}}
+	}
+	return pod, nil
+}
+
+func preferring(label, value string) *v1.NodeAffinity {
+	return &v1.NodeAffinity{PreferredDuringSchedulingIgnoredDuringExecution: []v1.PreferredSchedulingTerm{{
+		Weight: 10,
+		Preference: v1.NodeSelectorTerm{MatchExpressions: []v1.NodeSelectorRequirement{{
+			Key: label, Operator: v1.NodeSelectorOpIn, Values: []string{value},
+		}}},
+	}}}
+}
+
+func finish(b *st.PodWrapper, requests map[v1.ResourceName]string, image string) *v1.Pod {
+	if image == "" {
+		image = "example.test/app:1"
+	}
+	if len(requests) > 0 {
+		b = b.Req(requests)
+	} else {
+		b = b.Container(image)
+	}
+	pod := b.Obj()
+	for i := range pod.Spec.Containers {
+		pod.Spec.Containers[i].Image = image
+	}
+	return pod
+}
+
+// eachLine splits text into lines of a name and fields; empty lines and those
+// that begin with # are left out.
+func eachLine(text string, do func(names []string, fields []string) error) error {
+	for i, line := range strings.Split(text, "\n") {
+		words := strings.Fields(line)
+		if len(words) == 0 || strings.HasPrefix(words[0], "#") {
+			continue
+		}
+		names, err := expand(words[0])
+		if err == nil {
+			err = do(names, words[1:])
+		}
+		if err != nil {
+			return fmt.Errorf("line %d: %w", i+1, err)
+		}
+	}
+	return nil
+}
+
+// expand turns eu-a-[01-03] into eu-a-01, eu-a-02 and eu-a-03.
+func expand(name string) ([]string, error) {
+	prefix, rest, found := strings.Cut(name, "[")
+	if !found {
+		return []string{name}, nil
+	}
+	from, to, found := strings.Cut(strings.TrimSuffix(rest, "]"), "-")
+	low, err1 := strconv.Atoi(from)
+	high, err2 := strconv.Atoi(to)
+	if !found || err1 != nil || err2 != nil || low > high {
+		return nil, fmt.Errorf("%q: want a range such as [01-12]", name)
+	}
+	var names []string
+	for i := low; i <= high; i++ {
+		names = append(names, fmt.Sprintf("%s%0*d", prefix, len(from), i))
+	}
+	return names, nil
+}
