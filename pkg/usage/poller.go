@@ -47,6 +47,9 @@ type Poller struct {
 // Table returns the result of the last successful read; nil before the first.
 func (p *Poller) Table() *Table { return p.table.Load() }
 
+// SetTable takes the place of a read; for those who know usage from elsewhere.
+func (p *Poller) SetTable(t *Table) { p.table.Store(t) }
+
 // Run polls until the context ends. A failed read keeps the last table, whose
 // samples then grow stale.
 func (p *Poller) Run(ctx context.Context) {
