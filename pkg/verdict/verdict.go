@@ -23,6 +23,7 @@ const (
 	PackedUnderTarget Code = "PackedUnderTarget"
 	OpenedEmptyNode   Code = "OpenedEmptyNode"
 	PackedOverTarget  Code = "PackedOverTarget"
+	PackingOutweighed Code = "PackingOutweighed"
 )
 
 // Kind says what a reason is a reason for.
@@ -62,11 +63,14 @@ func Table() []Entry {
 			`{resource} at {utilization} after placement, target {target}`,
 			""},
 		{OpenedEmptyNode, "BinPack", Placed,
-			`opened an empty node: no node in use could take the pod within its target; {resource} at {utilization}, target {target}`,
-			"Smaller requests, or a higher target."},
+			`opened an empty node: {resource} at {utilization} after placement, target {target}`,
+			"No node in use that the pod can go to stays within its target: smaller requests, or a higher target."},
 		{PackedOverTarget, "BinPack", Placed,
-			`loaded over the target: no node could take the pod within it; {resource} at {utilization}, target {target}`,
-			"More nodes, or a ceilingPercent if the pod should wait instead."},
+			`loaded over the target: {resource} at {utilization} after placement, target {target}`,
+			"No node that the pod can go to stays within its target: more nodes, or a ceilingPercent if the pod should wait instead."},
+		{PackingOutweighed, "BinPack", Placed,
+			`preferences outweighed packing, another node packs better: {resource} at {utilization} after placement, target {target}`,
+			"The pod's preferred affinities and spread constraints, or soft taints, decided."},
 	}
 }
 
@@ -106,15 +110,16 @@ func Say(code Code, pairs ...any) Reason {
 	return Reason{e.Plugin, code, text}
 }
 
-// CodeOf finds the code whose text the message is. Messages of other plugins
-// have no code of ours.
+// CodeOf finds the code whose text the message is, the longest text if several
+// fit. Messages of other plugins have no code of ours.
 func CodeOf(plugin, message string) (Code, bool) {
+	var found Entry
 	for _, e := range Table() {
-		if e.Plugin == plugin && e.pattern().MatchString(message) {
-			return e.Code, true
+		if e.Plugin == plugin && len(e.Text) > len(found.Text) && e.pattern().MatchString(message) {
+			found = e
 		}
 	}
-	return "", false
+	return found.Code, found.Code != ""
 }
 
 var slot = regexp.MustCompile(`\\\{[a-z]+\\\}`)

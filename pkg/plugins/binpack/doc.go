@@ -16,8 +16,8 @@
 // if switched on, measured usage from metrics.k8s.io.
 //
 // Reasons: AnnotationInvalid refuses a pod as a whole, OverCeiling a node.
-// PackedUnderTarget, OpenedEmptyNode and PackedOverTarget say why a pod is where
-// it is.
+// PackedUnderTarget, OpenedEmptyNode, PackedOverTarget and PackingOutweighed say
+// why a pod is where it is.
 //
 // Filter does nothing unless a ceiling is set, and then judges by requests
 // alone, as every component that sizes a cluster does. Pods that come with their

@@ -23,6 +23,7 @@ const Name = "BinPack"
 
 const (
 	requestKey   fwk.StateKey = Name + "/request"
+	bestKey      fwk.StateKey = Name + "/best"
 	placementKey fwk.StateKey = Name + "/placement"
 )
 
@@ -94,6 +95,20 @@ type request struct {
 // Clone implements fwk.StateData.
 func (r *request) Clone() fwk.StateData { return r }
 
+// best is the highest score of the nodes that were compared.
+type best int64
+
+// Clone implements fwk.StateData.
+func (b best) Clone() fwk.StateData { return b }
+
+func bestOf(scores fwk.NodeScoreList) best {
+	var top int64
+	for i := range scores {
+		top = max(top, scores[i].Score)
+	}
+	return best(top)
+}
+
 // PreFilter reads the pod. It refuses a pod whose annotations are wrong, and
 // skips Filter where no ceiling applies.
 func (p *BinPack) PreFilter(_ context.Context, state fwk.CycleState, pod *v1.Pod, _ []fwk.NodeInfo) (*fwk.PreFilterResult, *fwk.Status) {
@@ -147,7 +162,8 @@ func (p *BinPack) Score(_ context.Context, state fwk.CycleState, _ *v1.Pod, node
 func (p *BinPack) ScoreExtensions() fwk.ScoreExtensions { return p }
 
 // NormalizeScore keeps the order of the nodes, exactly at the top.
-func (p *BinPack) NormalizeScore(_ context.Context, _ fwk.CycleState, _ *v1.Pod, scores fwk.NodeScoreList) *fwk.Status {
+func (p *BinPack) NormalizeScore(_ context.Context, state fwk.CycleState, _ *v1.Pod, scores fwk.NodeScoreList) *fwk.Status {
+	state.Write(bestKey, bestOf(scores))
 	adapt.DenseRank(scores)
 	return nil
 }
@@ -163,7 +179,12 @@ func (p *BinPack) Reserve(_ context.Context, state fwk.CycleState, _ *v1.Pod, no
 	if err != nil {
 		return fwk.AsStatus(fmt.Errorf("reading node %s from the snapshot: %w", nodeName, err))
 	}
-	state.Write(placementKey, &placement{reading: p.read(r, node), usage: r.usage.state(nodeName)})
+	placed := &placement{reading: p.read(r, node), usage: r.usage.state(nodeName)}
+	// Without other candidates, or with a batch's scores, nothing was compared.
+	if top, err := adapt.State[best](state, bestKey); err == nil {
+		placed.outweighed = int64(top) > placed.reading.Score
+	}
+	state.Write(placementKey, placed)
 	return nil
 }
 

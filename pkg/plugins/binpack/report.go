@@ -16,6 +16,8 @@ import (
 // placement is why a pod went where it went.
 type placement struct {
 	reading load.Reading
+	// outweighed says that another node packs better.
+	outweighed bool
 	// usage is what was known of the node's usage; empty if it is not measured.
 	usage usage.State
 }
@@ -31,20 +33,24 @@ func (p *BinPack) report(ctx context.Context, placed *placement, pod *v1.Pod, no
 	if placed.usage != "" && placed.usage != usage.Fresh {
 		metrics.UsageFallbacks.WithLabelValues(profile, string(placed.usage)).Inc()
 	}
-	reason := p.reason(reading)
+	reason := p.reason(placed)
 	klog.FromContext(ctx).V(3).Info("Placed pod", "pod", klog.KObj(pod), "node", nodeName, "reason", reason.Message)
 	if p.recorder != nil {
 		p.recorder.Placed(pod.Namespace, pod.Name, string(pod.UID), nodeName, reason)
 	}
 }
 
-// reason says a reading in words.
-func (p *BinPack) reason(r load.Reading) verdict.Reason {
+// reason says a placement in words.
+func (p *BinPack) reason(placed *placement) verdict.Reason {
+	r := placed.reading
 	code := map[load.Side]verdict.Code{
 		load.Under: verdict.PackedUnderTarget,
 		load.Opens: verdict.OpenedEmptyNode,
 		load.Over:  verdict.PackedOverTarget,
 	}[r.Side]
+	if placed.outweighed {
+		code = verdict.PackingOutweighed
+	}
 	return verdict.Say(code, "resource", p.scale.Resource(r.Dominant).Name,
 		"utilization", r.Utilization, "target", r.Target)
 }

@@ -1,0 +1,88 @@
+package demo
+
+import (
+	"fmt"
+	"slices"
+
+	"sigs.k8s.io/yaml"
+
+	"plimsoll.dev/scheduler/internal/placement"
+)
+
+// ExpectAnnotation holds, as YAML, what an example's pods should come to.
+const ExpectAnnotation = "demo.plimsoll.dev/expect"
+
+// expectation is what should become of the pods of one owner.
+type expectation struct {
+	// Phase is where all of them end: Running or Pending.
+	Phase string `json:"phase"`
+	// Pods is how many there are. Default 1.
+	Pods int `json:"pods,omitempty"`
+	// Nodes is how many different nodes they use; 0 for any number.
+	Nodes int `json:"nodes,omitempty"`
+	// Pool is the node pool all of them are in; empty for any.
+	Pool string `json:"pool,omitempty"`
+	// Devices is how many different devices they hold; 0 for any number.
+	Devices int `json:"devices,omitempty"`
+	// Reason is a PLUGIN/CODE that at least one of them gives; empty for any.
+	Reason string `json:"reason,omitempty"`
+}
+
+func parseExpectation(text string) (expectation, error) {
+	e := expectation{Pods: 1}
+	if err := yaml.UnmarshalStrict([]byte(text), &e); err != nil {
+		return e, fmt.Errorf("annotation %s: %w", ExpectAnnotation, err)
+	}
+	if e.Phase != "Running" && e.Phase != "Pending" {
+		return e, fmt.Errorf("annotation %s: phase %q: want Running or Pending", ExpectAnnotation, e.Phase)
+	}
+	return e, nil
+}
+
+// group is the pods of one owner and what they should come to.
+type group struct {
+	name string
+	want expectation
+	pods []placement.Pod
+	// pools holds each pod's node pool.
+	pools []string
+}
+
+// unmet says what is not as expected; nothing if all is.
+func (g *group) unmet() []string {
+	var out []string
+	say := func(format string, args ...any) {
+		out = append(out, g.name+": "+fmt.Sprintf(format, args...))
+	}
+	if len(g.pods) != g.want.Pods {
+		say("%d pods, want %d", len(g.pods), g.want.Pods)
+	}
+	nodes, devices, reasons := map[string]bool{}, map[string]bool{}, []string{}
+	for i, p := range g.pods {
+		if p.Phase != g.want.Phase {
+			say("pod %s is %s, want %s", p.Name, p.Phase, g.want.Phase)
+		}
+		if g.want.Pool != "" && g.pools[i] != g.want.Pool {
+			say("pod %s is in pool %q, want %q", p.Name, g.pools[i], g.want.Pool)
+		}
+		if p.Node != "" {
+			nodes[p.Node] = true
+		}
+		for _, d := range p.Devices {
+			devices[d] = true
+		}
+		for _, r := range p.Reasons {
+			reasons = append(reasons, fmt.Sprintf("%s/%s", r.Plugin, r.Code))
+		}
+	}
+	if g.want.Nodes != 0 && len(nodes) != g.want.Nodes {
+		say("on %d nodes, want %d", len(nodes), g.want.Nodes)
+	}
+	if g.want.Devices != 0 && len(devices) != g.want.Devices {
+		say("%d different devices, want %d", len(devices), g.want.Devices)
+	}
+	if g.want.Reason != "" && !slices.Contains(reasons, g.want.Reason) {
+		say("reasons %v, want %s among them", reasons, g.want.Reason)
+	}
+	return out
+}
