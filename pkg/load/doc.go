@@ -46,6 +46,6 @@
 //
 //	value = curve - 1.25·stranded(after) - 6·(stranded(after) - stranded(before))
 //
-// The factors are the best of a sweep over homogeneous and mixed node pools
-// (BenchmarkCompaction reruns the comparison with MostAllocated).
+// The factors are the best of a sweep over homogeneous and mixed node pools;
+// test/compaction compares the outcome with MostAllocated and the default profile.
 package load
