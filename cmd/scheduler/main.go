@@ -11,6 +11,7 @@ import (
 	_ "k8s.io/component-base/metrics/prometheus/version"
 	"k8s.io/kubernetes/cmd/kube-scheduler/app"
 
+	_ "plimsoll.dev/scheduler/internal/kubeversion" // --version
 	"plimsoll.dev/scheduler/pkg/plugins"
 )
 

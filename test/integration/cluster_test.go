@@ -48,9 +48,11 @@ func (r *reasons) of(pod string) (verdict.Reason, bool) {
 	return reason, found
 }
 
-// start brings up a control plane with the given nodes, one per line.
+// start brings up a control plane of the test's own with the given nodes, one
+// per line; tests run beside each other.
 func start(t *testing.T, nodes string) *cluster {
 	t.Helper()
+	t.Parallel()
 	s, err := stack.Start(t.Context(), stack.Options{Dir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)

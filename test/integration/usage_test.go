@@ -2,11 +2,13 @@ package integration
 
 import (
 	"fmt"
-	"strings"
 	"testing"
 	"time"
 
-	"k8s.io/component-base/metrics/legacyregistry"
+	"k8s.io/component-base/metrics/testutil"
+
+	"plimsoll.dev/scheduler/pkg/metrics"
+	"plimsoll.dev/scheduler/pkg/usage"
 )
 
 // metricsCRD serves metrics.k8s.io from the API server itself, so that its
@@ -36,23 +38,13 @@ func sample(node string, at time.Time, cpu string) string {
 }
 
 // usageNodes reads the gauge that says how nodes are judged.
-func usageNodes(profile, state string) string {
-	families, err := legacyregistry.DefaultGatherer.Gather()
+func usageNodes(t *testing.T, profile string, state usage.State) float64 {
+	t.Helper()
+	n, err := testutil.GetGaugeMetricValue(metrics.UsageNodes.WithLabelValues(profile, string(state)))
 	if err != nil {
-		return err.Error()
+		t.Fatal(err)
 	}
-	for _, f := range families {
-		if f.GetName() != "plimsoll_binpack_usage_nodes" {
-			continue
-		}
-		for _, m := range f.GetMetric() {
-			text := m.String()
-			if strings.Contains(text, fmt.Sprintf("%q", profile)) && strings.Contains(text, fmt.Sprintf("%q", state)) {
-				return fmt.Sprint(m.GetGauge().GetValue())
-			}
-		}
-	}
-	return "none"
+	return n
 }
 
 // TestSchedulingGoesOnWithoutUsage covers a metrics-server that is absent, then
@@ -66,17 +58,17 @@ func TestSchedulingGoesOnWithoutUsage(t *testing.T) {
 		t.Helper()
 		return c.running(c.create(fmt.Sprintf("%s cpu=100m memory=100Mi scheduler=%s", name, profile))...)[0]
 	}
-	is := func(state, want string) {
+	is := func(state usage.State, want float64) {
 		t.Helper()
 		c.eventually(func() error {
-			if got := usageNodes(profile, state); got != want {
-				return fmt.Errorf("%s nodes %s, want %s", state, got, want)
+			if got := usageNodes(t, profile, state); got != want {
+				return fmt.Errorf("%v nodes are %s, want %v", got, state, want)
 			}
 			return nil
 		})
 	}
 
-	is("missing", "4")
+	is(usage.Missing, 4)
 	if node := place("absent"); node != "n-2" {
 		t.Errorf("without metrics.k8s.io: on %s, want n-2, the fullest by requests", node)
 	}
@@ -86,8 +78,8 @@ func TestSchedulingGoesOnWithoutUsage(t *testing.T) {
 	}
 	lies := sample("n-1", time.Now().AddDate(-1, 0, 0), "9") + sample("n-2", time.Now(), "-3") + sample("n-3", time.Now(), "NaN")
 	c.eventually(func() error { _, err := c.Apply(t.Context(), []byte(lies)); return err })
-	is("stale", "1")
-	is("invalid", "2")
+	is(usage.Stale, 1)
+	is(usage.Invalid, 2)
 	if node := place("lies"); node != "n-2" {
 		t.Errorf("with a year-old, a negative and a nonsensical sample: on %s, want n-2", node)
 	}
@@ -96,7 +88,7 @@ func TestSchedulingGoesOnWithoutUsage(t *testing.T) {
 	if _, err := c.Apply(t.Context(), []byte(truth)); err != nil {
 		t.Fatal(err)
 	}
-	is("fresh", "2")
+	is(usage.Fresh, 2)
 	if node := place("truth"); node != "n-1" {
 		t.Errorf("n-2 really uses 9.5 of its 10 cores: on %s, want n-1", node)
 	}

@@ -1,0 +1,108 @@
+package integration
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/component-helpers/auth/rbac/validation"
+	"k8s.io/kubernetes/plugin/pkg/auth/authorizer/rbac/bootstrappolicy"
+
+	"plimsoll.dev/scheduler/internal/offline"
+	"plimsoll.dev/scheduler/internal/testkit"
+	"plimsoll.dev/scheduler/manifests"
+)
+
+// TestShippedPermissionsCoverUpstreams compares with the roles that the API
+// server itself makes for kube-scheduler, less what is named after another
+// scheduler's lease.
+func TestShippedPermissionsCoverUpstreams(t *testing.T) {
+	c := start(t, "")
+	if _, err := c.Apply(t.Context(), []byte("apiVersion: v1\nkind: Namespace\nmetadata: {name: plimsoll-system}\n")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Apply(t.Context(), testkit.RepoFile(t, "manifests/base/rbac.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	shipped, err := c.client.RbacV1().ClusterRoles().Get(t.Context(), "plimsoll-scheduler", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, role := range bootstrappolicy.ClusterRoles() {
+		if role.Name != "system:kube-scheduler" && role.Name != "system:volume-scheduler" {
+			continue
+		}
+		rules := slices.DeleteFunc(slices.Clone(role.Rules), func(r rbacv1.PolicyRule) bool {
+			// Leases are granted in our own namespace; replica sets have left
+			// the extensions group long ago.
+			return slices.Contains(r.APIGroups, "coordination.k8s.io")
+		})
+		for i := range rules {
+			rules[i].APIGroups = slices.DeleteFunc(slices.Clone(rules[i].APIGroups), func(g string) bool { return g == "extensions" })
+		}
+		if ok, missing := validation.Covers(shipped.Rules, rules); !ok {
+			t.Errorf("manifests/base/rbac.yaml lacks, of %s: %v", role.Name, missing)
+		}
+	}
+}
+
+// TestEveryManifestIsAccepted applies every manifest that is no scheduler
+// configuration to the API server, with strict field validation.
+func TestEveryManifestIsAccepted(t *testing.T) {
+	c := start(t, "")
+	var files []string
+	err := filepath.WalkDir(filepath.Join(testkit.RepoRoot(t), "manifests"), func(path string, d os.DirEntry, err error) error {
+		if err == nil && !d.IsDir() && filepath.Ext(path) == ".yaml" && d.Name() != "kustomization.yaml" {
+			files = append(files, path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The namespace comes first, whatever the names.
+	slices.SortFunc(files, func(a, b string) int {
+		if strings.HasSuffix(a, "namespace.yaml") != strings.HasSuffix(b, "namespace.yaml") && strings.HasSuffix(a, "namespace.yaml") {
+			return -1
+		} else if strings.HasSuffix(b, "namespace.yaml") {
+			return 1
+		}
+		return strings.Compare(a, b)
+	})
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(text), "kind: KubeSchedulerConfiguration") {
+			if _, err := offline.DecodeConfig(text); err != nil {
+				t.Errorf("%s: %v", file, err)
+			}
+			c.schedule(string(text)) // starts, or fails the test
+			continue
+		}
+		if _, err := c.Apply(t.Context(), text); err != nil {
+			t.Errorf("%s: %v", file, err)
+		}
+	}
+	if len(files) < 8 {
+		t.Errorf("only %d manifests were found", len(files))
+	}
+}
+
+// TestExamplesOptIn keeps the examples to the point.
+func TestExamplesOptIn(t *testing.T) {
+	examples, err := manifests.Examples()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range examples {
+		if !strings.Contains(string(e.YAML), "schedulerName: plimsoll") {
+			t.Errorf("%s does not opt in", e.Name)
+		}
+	}
+}

@@ -1,0 +1,23 @@
+package perf
+
+// row is a workload of upstream's, which BenchmarkFull runs as it is.
+type row struct {
+	// folder is where its performance-config.yaml lies below scheduler_perf.
+	folder, testCase, workload string
+	// short overrides parameters of the workload in BenchmarkShort; nil leaves
+	// the row to BenchmarkFull.
+	short sizes
+}
+
+// sizes are values for parameters of a workload.
+type sizes map[string]int
+
+// table is all that is measured. Workloads that switch queueing hints off
+// emulate Kubernetes 1.33, those named after them run as this release does.
+var table = []row{
+	{"misc", "SchedulingBasic", "5000Nodes_10000Pods", nil},
+	{"misc", "SchedulingBasic", "5000Nodes_10000Pods_QueueingHintsEnabled", sizes{"initNodes": 1000, "initPods": 200, "measurePods": 2500}},
+	{"topology_spreading", "TopologySpreading", "5000Nodes_5000Pods_QueueingHintsEnabled", sizes{"initNodes": 500, "initPods": 500, "measurePods": 1500}},
+	{"affinity", "SchedulingPodAffinity", "5000Nodes_5000Pods_QueueingHintsEnabled", sizes{"initNodes": 500, "initPods": 300, "measurePods": 1000}},
+	{"misc", "PreemptionAsync", "5000Nodes_QueueingHintsEnabled", sizes{"initNodes": 500, "initPods": 2000, "measurePods": 2000}},
+}
