@@ -27,6 +27,7 @@ type Args struct {
 	// most of what such a node costs).
 	Resources []ResourceArgs `json:"resources,omitempty"`
 	// Pools have targets of their own. The first whose labels a node has wins.
+	// Default: none.
 	Pools []PoolArgs `json:"pools,omitempty"`
 	// ShapeHalfLifePods is after how many further pods a pod counts half in the
 	// mix that stranding is judged by. At least 1. Default 1000.
@@ -66,7 +67,7 @@ type UsageArgs struct {
 	// PollSeconds is the time between reads of metrics.k8s.io, 5 to 3600.
 	// Default 30.
 	PollSeconds int64 `json:"pollSeconds,omitempty"`
-	// MaxAgeSeconds is how old a sample may be to count, PollSeconds to 86400.
+	// MaxAgeSeconds is how old a sample may be to count, pollSeconds to 86400.
 	// Default 180.
 	MaxAgeSeconds int64 `json:"maxAgeSeconds,omitempty"`
 }
