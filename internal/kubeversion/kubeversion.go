@@ -26,16 +26,21 @@ func init() {
 	if gitVersion != unset {
 		return // a build that knows better
 	}
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return
+	gitVersion = built() + "+plimsoll"
+	if err := version.SetDynamicVersion(gitVersion); err != nil {
+		gitVersion = unset
 	}
-	for _, dep := range info.Deps {
-		if dep.Path == module {
-			gitVersion = dep.Version + "+plimsoll"
-			if err := version.SetDynamicVersion(gitVersion); err != nil {
-				gitVersion = unset
+}
+
+// built is the version of the module the binary was built from; without module
+// information, as in some test binaries, the first of its minor.
+func built() string {
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, dep := range info.Deps {
+			if dep.Path == module {
+				return dep.Version
 			}
 		}
 	}
+	return "v" + version.DefaultKubeBinaryVersion + ".0"
 }

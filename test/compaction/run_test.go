@@ -15,6 +15,7 @@ import (
 	"k8s.io/kubernetes/pkg/scheduler/apis/config"
 
 	"plimsoll.dev/scheduler/internal/offline"
+	"plimsoll.dev/scheduler/internal/schedconfig"
 	"plimsoll.dev/scheduler/internal/testkit"
 	"plimsoll.dev/scheduler/pkg/plugins"
 	"plimsoll.dev/scheduler/pkg/plugins/binpack"
@@ -167,7 +168,7 @@ func pod(i int, s size) *v1.Pod {
 
 func decode(t testing.TB, data []byte) *config.KubeSchedulerConfiguration {
 	t.Helper()
-	cfg, err := offline.DecodeConfig(data)
+	cfg, err := schedconfig.Decode(data)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,7 +12,7 @@ import (
 	"k8s.io/component-helpers/auth/rbac/validation"
 	"k8s.io/kubernetes/plugin/pkg/auth/authorizer/rbac/bootstrappolicy"
 
-	"plimsoll.dev/scheduler/internal/offline"
+	"plimsoll.dev/scheduler/internal/schedconfig"
 	"plimsoll.dev/scheduler/internal/testkit"
 	"plimsoll.dev/scheduler/manifests"
 )
@@ -79,7 +79,7 @@ func TestEveryManifestIsAccepted(t *testing.T) {
 			t.Fatal(err)
 		}
 		if strings.Contains(string(text), "kind: KubeSchedulerConfiguration") {
-			if _, err := offline.DecodeConfig(text); err != nil {
+			if _, err := schedconfig.Decode(text); err != nil {
 				t.Errorf("%s: %v", file, err)
 			}
 			c.schedule(string(text)) // starts, or fails the test

@@ -33,6 +33,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"plimsoll.dev/scheduler/internal/offline"
+	"plimsoll.dev/scheduler/internal/schedconfig"
 	"plimsoll.dev/scheduler/internal/testkit"
 	"plimsoll.dev/scheduler/pkg/inventory"
 	"plimsoll.dev/scheduler/pkg/load"
@@ -210,7 +211,7 @@ func (s *story) open(t *testing.T) error {
 	if s.cluster != nil {
 		return nil
 	}
-	cfg, err := offline.DecodeConfig(testkit.RepoFile(t, s.config))
+	cfg, err := schedconfig.Decode(testkit.RepoFile(t, s.config))
 	if err != nil {
 		return err
 	}
