@@ -17,12 +17,35 @@ import (
 // accounting of init containers, sidecars, overhead and pod-level resources is
 // the scheduling framework's.
 type Meter struct {
-	names []v1.ResourceName
+	readings []reading
 }
+
+// reading says where the framework keeps one resource.
+type reading struct {
+	kind kind
+	name v1.ResourceName
+}
+
+type kind uint8
+
+const (
+	scalar kind = iota
+	cpu
+	memory
+	ephemeral
+	pods
+)
 
 // NewMeter returns a Meter of at most load.MaxResources resources.
 func NewMeter(names []v1.ResourceName) *Meter {
-	return &Meter{names: append([]v1.ResourceName(nil), names[:min(len(names), load.MaxResources)]...)}
+	kinds := map[v1.ResourceName]kind{
+		v1.ResourceCPU: cpu, v1.ResourceMemory: memory, v1.ResourceEphemeralStorage: ephemeral, v1.ResourcePods: pods,
+	}
+	m := &Meter{}
+	for _, name := range names[:min(len(names), load.MaxResources)] {
+		m.readings = append(m.readings, reading{kinds[name], name})
+	}
+	return m
 }
 
 // Needs is what one pod takes.
@@ -44,55 +67,48 @@ func (m *Meter) Pod(pod *v1.Pod) (Needs, error) {
 	}
 	amounts := info.CalculateResource()
 	var out Needs
-	m.read(amounts.Resource, 1, &out.Requested)
-	m.withStandIns(&out.Assumed, out.Requested, amounts.Non0CPU, amounts.Non0Mem)
+	m.read(amounts.Resource, amounts.Resource.GetMilliCPU(), amounts.Resource.GetMemory(), 1, &out.Requested)
+	m.read(amounts.Resource, amounts.Non0CPU, amounts.Non0Mem, 1, &out.Assumed)
 	return out, nil
 }
 
 // Allocatable reads what the node offers.
 func (m *Meter) Allocatable(node fwk.NodeInfo, into *load.Vector) {
 	all := node.GetAllocatable()
-	m.read(all, int64(all.GetAllowedPodNumber()), into)
+	m.read(all, all.GetMilliCPU(), all.GetMemory(), int64(all.GetAllowedPodNumber()), into)
 }
 
 // Requested reads what the node's pods ask for.
 func (m *Meter) Requested(node fwk.NodeInfo, into *load.Vector) {
-	m.read(node.GetRequested(), int64(len(node.GetPods())), into)
+	asked := node.GetRequested()
+	m.read(asked, asked.GetMilliCPU(), asked.GetMemory(), int64(len(node.GetPods())), into)
 }
 
 // Assumed reads what the node's pods ask for, with the framework's stand-ins
 // for those that request no CPU or memory.
 func (m *Meter) Assumed(node fwk.NodeInfo, into *load.Vector) {
-	m.Requested(node, into)
-	non0 := node.GetNonZeroRequested()
-	m.withStandIns(into, *into, non0.GetMilliCPU(), non0.GetMemory())
+	asked, non0 := node.GetRequested(), node.GetNonZeroRequested()
+	m.read(asked, non0.GetMilliCPU(), non0.GetMemory(), int64(len(node.GetPods())), into)
 }
 
-func (m *Meter) withStandIns(into *load.Vector, requested load.Vector, cpu, memory int64) {
-	*into = requested
-	for i, name := range m.names {
-		switch name {
-		case v1.ResourceCPU:
-			into[i] = cpu
-		case v1.ResourceMemory:
-			into[i] = memory
-		}
-	}
-}
-
-func (m *Meter) read(from fwk.Resource, pods int64, into *load.Vector) {
-	for i, name := range m.names {
-		switch name {
-		case v1.ResourceCPU:
-			into[i] = from.GetMilliCPU()
-		case v1.ResourceMemory:
-			into[i] = from.GetMemory()
-		case v1.ResourceEphemeralStorage:
+// read runs for every node of every pod.
+func (m *Meter) read(from fwk.Resource, milliCPU, bytes, podCount int64, into *load.Vector) {
+	for i := range m.readings {
+		switch r := &m.readings[i]; r.kind {
+		case cpu:
+			into[i] = milliCPU
+		case memory:
+			into[i] = bytes
+		case ephemeral:
 			into[i] = from.GetEphemeralStorage()
-		case v1.ResourcePods:
-			into[i] = pods
-		default:
-			into[i] = from.GetScalarResources()[name]
+		case pods:
+			into[i] = podCount
+		case scalar:
+			if all := from.GetScalarResources(); len(all) > 0 {
+				into[i] = all[r.name]
+			} else {
+				into[i] = 0
+			}
 		}
 	}
 }

@@ -108,8 +108,8 @@ func (s *Scale) Read(node *Node, pod *Vector, target BasisPoints, mix *Mix) Read
 	default:
 		out.Side = Under
 	}
-	strandedAfter := s.Stranded(&node.Allocatable, &after, brim, mix)
-	strandedBefore := s.Stranded(&node.Allocatable, &node.Used, brim, mix)
+	h := s.hold(&node.Allocatable, brim)
+	strandedAfter, strandedBefore := s.strandedIn(&h, &after, mix), s.strandedIn(&h, &node.Used, mix)
 	value := Curve(out.Utilization, target) - strandedCost*strandedAfter - strandsCost*(strandedAfter-strandedBefore)
 	out.Score = int64(out.Side)*bandWidth + toBand(value)
 	return out

@@ -86,33 +86,52 @@ func (m *Mix) Shapes() []Shape {
 // brim but of no use to the pods of the mix. A nil mix stands for pods of the
 // node's own proportions and any size.
 func (s *Scale) Stranded(allocatable, used *Vector, brim BasisPoints, mix *Mix) float64 {
-	var left, worth [MaxResources]float64 // worth: share of the node per unit left
+	h := s.hold(allocatable, brim)
+	return s.strandedIn(&h, used, mix)
+}
+
+// hold is what a node can take, prepared for asking what is stranded in it more
+// than once.
+type hold struct {
+	// limit is how much of each resource there is up to the brim, worth is the
+	// share of the node that one unit of it is.
+	limit, worth, allocatable [MaxResources]float64
+}
+
+func (s *Scale) hold(allocatable *Vector, brim BasisPoints) (h hold) {
 	total := 0.0
+	for r := range s.n {
+		if allocatable[r] > 0 {
+			total += s.cost[r]
+		}
+	}
 	for r := range s.n {
 		if allocatable[r] <= 0 {
 			continue
 		}
-		total += s.cost[r]
-		limit := float64(allocatable[r])
-		worth[r] = s.cost[r] / limit
+		h.allocatable[r] = float64(allocatable[r])
+		h.worth[r] = s.cost[r] / (h.allocatable[r] * total)
+		h.limit[r] = h.allocatable[r]
 		if !s.resources[r].Device {
-			limit *= float64(brim) / float64(Full)
+			h.limit[r] *= float64(brim) / float64(Full)
 		}
-		left[r] = max(limit-float64(used[r]), 0)
 	}
-	if total == 0 {
-		return 0
+	return h
+}
+
+func (s *Scale) strandedIn(h *hold, used *Vector, mix *Mix) float64 {
+	var left [MaxResources]float64
+	for r := range s.n {
+		left[r] = max(h.limit[r]-float64(used[r]), 0)
 	}
-	var stranded float64
 	if mix == nil {
-		stranded = s.outOfProportion(allocatable, &left, &worth)
-	} else {
-		stranded = mix.stranded(s.n, &left, &worth)
-		if mix.any > 0 {
-			stranded += mix.any * s.outOfProportion(allocatable, &left, &worth)
-		}
+		return s.outOfProportion(h, &left)
 	}
-	return stranded / total
+	stranded := mix.stranded(s.n, &left, &h.worth)
+	if mix.any > 0 {
+		stranded += mix.any * s.outOfProportion(h, &left)
+	}
+	return stranded
 }
 
 // stranded sums, over the shapes, the worth of what whole copies leave over.
@@ -139,17 +158,17 @@ func (m *Mix) stranded(n int, left, worth *[MaxResources]float64) float64 {
 }
 
 // outOfProportion is what is left beyond the scarcest resource's share.
-func (s *Scale) outOfProportion(allocatable *Vector, left, worth *[MaxResources]float64) float64 {
+func (s *Scale) outOfProportion(h *hold, left *[MaxResources]float64) float64 {
 	scarcest := 1.0
 	for r := range s.n {
-		if allocatable[r] > 0 && !s.resources[r].Device {
-			scarcest = min(scarcest, left[r]/float64(allocatable[r]))
+		if h.allocatable[r] > 0 && !s.resources[r].Device {
+			scarcest = min(scarcest, left[r]/h.allocatable[r])
 		}
 	}
 	sum := 0.0
 	for r := range s.n {
-		if allocatable[r] > 0 && !s.resources[r].Device {
-			sum += (left[r] - scarcest*float64(allocatable[r])) * worth[r]
+		if h.allocatable[r] > 0 && !s.resources[r].Device {
+			sum += (left[r] - scarcest*h.allocatable[r]) * h.worth[r]
 		}
 	}
 	return sum

@@ -1,0 +1,61 @@
+# Needs Go, gcc and bash. Linters are built from go.tools.mod at first use.
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+TOOL := go tool -modfile=go.tools.mod
+RACY := ./pkg/... ./internal/... ./test/scenarios/... ./test/integration/...
+PERF := go test ./test/perf -run '^$$'
+
+.PHONY: help
+help: ## list the targets
+	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r target text; do printf '  %-12s %s\n' "$$target" "$$text"; done
+
+.PHONY: build
+build: ## build all commands into bin/
+	go build -o bin/ ./cmd/...
+
+.PHONY: test
+test: ## run all tests
+	go test ./...
+
+.PHONY: race
+race: ## run the tests under the race detector
+	go test -race -vet=off -timeout 20m $(RACY)
+
+.PHONY: lint
+lint: ## run the linters
+	$(TOOL) golangci-lint run
+
+.PHONY: verify
+verify: ## all that CI runs, and nothing more
+	.ci/run
+
+.PHONY: bench
+bench: ## compare throughput with upstream's, at sizes for a coffee
+	mkdir -p bin
+	$(PERF) -bench '^BenchmarkShort$$' -count 1 -timeout 30m | go run ./hack/ratio -log bin/bench.log
+	$(TOOL) benchstat -col /profile -ignore /round bin/bench.log
+
+.PHONY: bench-full
+bench-full: ## compare throughput with upstream's, at upstream's sizes
+	mkdir -p bin
+	$(PERF) -bench '^BenchmarkFull$$' -count 3 -timeout 6h | go run ./hack/ratio -log bin/bench-full.log
+	$(TOOL) benchstat -col /profile -ignore /round bin/bench-full.log
+
+.PHONY: demo
+demo: ## schedule the shipped examples on a control plane in one process
+	go run ./cmd/plimsoll demo
+
+.PHONY: update
+update: ## rewrite what is generated: reference pages and the stories' answers
+	go run ./hack/docs
+	go test ./test/scenarios -rewrite
+
+.PHONY: fuzz
+fuzz: ## fuzz every target for 30 seconds
+	hack/fuzz.sh each 30
+
+.PHONY: clean
+clean: ## remove what was built here
+	rm -rf bin

@@ -1,0 +1,12 @@
+//go:build require
+
+// Package require keeps the modules in go.mod that the registered but still idle
+// plugins are designed on, so that their versions move together with Kubernetes
+// from the start. It is never built.
+package require
+
+import (
+	_ "k8s.io/dynamic-resource-allocation/structured"                   // GPUSlice
+	_ "sigs.k8s.io/scheduler-plugins/apis/scheduling/v1alpha1"          // Topology: PodGroup
+	_ "sigs.k8s.io/scheduler-plugins/pkg/generated/clientset/versioned" // Topology: PodGroup
+)
