@@ -30,16 +30,13 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-const patience = 40 * time.Second
+const patience = 2 * time.Minute
 
 // TestServes runs the command with the shipped configuration, as the shipped
 // ServiceAccount with nothing but the shipped permissions.
 func TestServes(t *testing.T) {
 	c := startCluster(t)
-	port := freePort(t)
-	// The shipped endpoints want an authorised caller; the test is none.
-	child := c.startChild("one", nil, fmt.Sprintf("--secure-port=%d", port), "--bind-address=127.0.0.1", "--v=2",
-		"--authorization-always-allow-paths=/healthz,/readyz,/livez,/metrics,/configz,/metrics/resources")
+	child, port := c.startServing()
 	get := func(path string) string {
 		body, err := fetch(fmt.Sprintf("https://127.0.0.1:%d%s", port, path))
 		if err != nil {
@@ -91,7 +88,8 @@ func TestASecondReplicaTakesOver(t *testing.T) {
 	c := startCluster(t)
 	quick := func(config map[string]any) {
 		election := config["leaderElection"].(map[string]any)
-		election["leaseDuration"], election["renewDeadline"], election["retryPeriod"] = "3s", "2s", "300ms"
+		// Short enough to wait for, long enough for a busy machine.
+		election["leaseDuration"], election["renewDeadline"], election["retryPeriod"] = "10s", "8s", "500ms"
 	}
 	children := map[string]*child{}
 	for _, name := range []string{"one", "two"} {
@@ -188,14 +186,38 @@ func TestUpstreamFlagsAreThere(t *testing.T) {
 	}
 }
 
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+// startServing runs the command with its endpoints on a free port. Between
+// finding the port and binding it another process may take it, so there are
+// several tries.
+func (c *clusterUnderTest) startServing() (*child, int) {
+	c.Helper()
+	for range 5 {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			c.Fatal(err)
+		}
+		port := l.Addr().(*net.TCPAddr).Port
+		if err := l.Close(); err != nil {
+			c.Fatal(err)
+		}
+		// The shipped endpoints want an authorised caller; the test is none.
+		child := c.startChild("one", nil, fmt.Sprintf("--secure-port=%d", port), "--bind-address=127.0.0.1", "--v=2",
+			"--authorization-always-allow-paths=/healthz,/readyz,/livez,/metrics,/configz,/metrics/resources")
+		taken := false
+		eventually(c.T, child, func() error {
+			_, err := fetch(fmt.Sprintf("https://127.0.0.1:%d/healthz", port))
+			taken = strings.Contains(child.log(), "address already in use")
+			if taken {
+				return nil
+			}
+			return err
+		})
+		if !taken {
+			return child, port
+		}
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	c.Fatal("five free ports in a row were taken before they could be bound")
+	return nil, 0
 }
 
 func fetch(url string) (string, error) {
@@ -207,7 +229,7 @@ func fetch(url string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	body, err := io.ReadAll(resp.Body)
 	if err == nil && resp.StatusCode != http.StatusOK {
 		err = fmt.Errorf("status %s: %.200s", resp.Status, body)

@@ -1,6 +1,6 @@
 // Package adapt holds what every plugin needs between the scheduling framework
-// and its own model: strict decoding of arguments, typed cycle state, statuses
-// from reasons, and the scaling of scores.
+// and its own model: strict decoding of arguments, typed cycle state, and the
+// scaling of scores.
 package adapt
 
 import (
@@ -11,8 +11,6 @@ import (
 	fwk "k8s.io/kube-scheduler/framework"
 	"sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
-
-	"plimsoll.dev/scheduler/pkg/verdict"
 )
 
 // APIVersion is the version of all our plugins' arguments.
@@ -73,14 +71,4 @@ func State[T fwk.StateData](state fwk.CycleState, key fwk.StateKey) (T, error) {
 		return zero, fmt.Errorf("cycle state %s holds a %T, want %T", key, data, zero)
 	}
 	return typed, nil
-}
-
-// Status is the framework's status for a reason that keeps a pod off a node or
-// off all of them.
-func Status(r verdict.Reason) *fwk.Status {
-	code := fwk.Unschedulable
-	if e, ok := verdict.Lookup(r.Code); ok && e.Kind == verdict.Invalid {
-		code = fwk.UnschedulableAndUnresolvable
-	}
-	return fwk.NewStatus(code, r.Message)
 }

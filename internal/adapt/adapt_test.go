@@ -10,8 +10,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	fwk "k8s.io/kube-scheduler/framework"
 	"pgregory.net/rapid"
-
-	"plimsoll.dev/scheduler/pkg/verdict"
 )
 
 type sample struct {
@@ -84,6 +82,10 @@ func TestIdlePluginsTakeNoArguments(t *testing.T) {
 	if status := p.PreScore(t.Context(), nil, nil, nil); !status.IsSkip() {
 		t.Errorf("PreScore says %v, want Skip", status)
 	}
+	// Without events of its own, the framework would register all there are.
+	if events, err := p.EventsToRegister(t.Context()); err != nil || len(events) != 0 {
+		t.Errorf("events %v and error %v, want none", events, err)
+	}
 	if _, err := NewIdle("Topology", raw("levels: [zone]")); err == nil || !strings.Contains(err.Error(), `unknown field "levels"`) {
 		t.Errorf("arguments without effect: error %v, want them refused", err)
 	}
@@ -104,22 +106,13 @@ func TestDenseRankKeepsOrderFromTheTop(t *testing.T) {
 		slices.SortFunc(distinct, func(a, b int64) int { return cmp.Compare(b, a) })
 		distinct = slices.Compact(distinct)
 		for i, v := range values {
-			want := max(0, fwk.MaxNodeScore-int64(slices.Index(distinct, v)))
+			want := max(0, fwk.MaxScore-int64(slices.Index(distinct, v)))
 			if scores[i].Score != want {
 				t.Fatalf("%d of %v ranks %d, want %d", v, values, scores[i].Score, want)
 			}
 		}
 	})
 	DenseRank(nil)
-}
-
-func TestStatusTellsWhetherEvictionCouldHelp(t *testing.T) {
-	if s := Status(verdict.Say(verdict.OverCeiling, "ceiling", "90%", "resource", "cpu")); s.Code() != fwk.Unschedulable {
-		t.Errorf("a full node is %v, want %v", s.Code(), fwk.Unschedulable)
-	}
-	if s := Status(verdict.Say(verdict.AnnotationInvalid)); s.Code() != fwk.UnschedulableAndUnresolvable {
-		t.Errorf("a wrong annotation is %v, want %v", s.Code(), fwk.UnschedulableAndUnresolvable)
-	}
 }
 
 func BenchmarkDenseRank(b *testing.B) {

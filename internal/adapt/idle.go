@@ -21,6 +21,8 @@ var (
 	_ fwk.PreScorePlugin  = (*Idle)(nil)
 	_ fwk.ScorePlugin     = (*Idle)(nil)
 	_ fwk.SignPlugin      = (*Idle)(nil)
+
+	_ fwk.EnqueueExtensions = (*Idle)(nil)
 )
 
 // NewIdle returns the plugin. It takes no arguments, and says so if given any.
@@ -58,6 +60,10 @@ func (p *Idle) Score(context.Context, fwk.CycleState, *v1.Pod, fwk.NodeInfo) (in
 
 // ScoreExtensions implements fwk.ScorePlugin.
 func (p *Idle) ScoreExtensions() fwk.ScoreExtensions { return nil }
+
+// EventsToRegister is empty: the plugin refuses no pod, so no event can cure it.
+// Left out, the framework would register every event there is.
+func (p *Idle) EventsToRegister(context.Context) ([]fwk.ClusterEventWithHint, error) { return nil, nil }
 
 // SignPod adds nothing to the signature: the plugin reads nothing of the pod.
 func (p *Idle) SignPod(context.Context, *v1.Pod) ([]fwk.SignFragment, *fwk.Status) { return nil, nil }

@@ -12,7 +12,7 @@ import (
 // never makes two nodes equal that compete for being chosen (the scheduler
 // breaks ties at random).
 func DenseRank(scores fwk.NodeScoreList) {
-	const ranks = int(fwk.MaxNodeScore) + 1
+	const ranks = int(fwk.MaxScore) + 1
 	var room [ranks]int64
 	top := room[:0] // the best distinct scores, descending
 	for i := range scores {
@@ -37,7 +37,7 @@ func DenseRank(scores fwk.NodeScoreList) {
 		if i == 0 || v != last {
 			last, lastRank = v, 0
 			if at, found := find(top, v); found {
-				lastRank = fwk.MaxNodeScore - int64(at)
+				lastRank = fwk.MaxScore - int64(at)
 			}
 		}
 		scores[i].Score = lastRank

@@ -76,6 +76,8 @@ type demo struct {
 	journal *journal
 	pools   map[string]string // node -> pool
 	zones   map[string][2]string
+	// expected is how many groups of pods the examples applied so far have.
+	expected int
 }
 
 func (d *demo) runExamples(ctx context.Context) (*placement.Result, error) {
@@ -90,12 +92,13 @@ func (d *demo) runExamples(ctx context.Context) (*placement.Result, error) {
 		if _, err := d.stack.Apply(ctx, e.YAML); err != nil {
 			return nil, fmt.Errorf("applying example %s: %w", e.Name, err)
 		}
-		groups, err := d.settle(ctx, string(e.YAML))
+		d.expected += strings.Count(string(e.YAML), ExpectAnnotation)
+		groups, err := d.settle(ctx)
 		if err != nil {
 			return nil, fmt.Errorf("example %s: %w", e.Name, err)
 		}
 		o := "as expected"
-		if n := len(unmet(groups)); n > 0 {
+		if n := len(d.unmet(groups)); n > 0 {
 			o = fmt.Sprintf("%d things not as expected", n)
 		}
 		d.Progress(fmt.Sprintf("applied %s: %s", e.Name, o))
@@ -108,7 +111,7 @@ func (d *demo) runExamples(ctx context.Context) (*placement.Result, error) {
 	for _, g := range groups {
 		pods = append(pods, g.pods...)
 	}
-	return placement.New("plimsoll", pods, len(d.pools), unmet(groups)), nil
+	return placement.New("plimsoll", pods, len(d.pools), d.unmet(groups)), nil
 }
 
 func (d *demo) readNodes(ctx context.Context) error {
@@ -125,20 +128,19 @@ func (d *demo) readNodes(ctx context.Context) error {
 }
 
 // settle waits until all pods are as expected, or until time is up.
-func (d *demo) settle(ctx context.Context, example string) ([]*group, error) {
+func (d *demo) settle(ctx context.Context) ([]*group, error) {
 	ctx, cancel := context.WithTimeout(ctx, d.Settle)
 	defer cancel()
 	// The journal tells when the scheduler said something; phases change
 	// without it, so the pods are looked at now and then as well.
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
-	want := strings.Count(example, ExpectAnnotation)
 	for {
 		groups, err := d.groups(context.WithoutCancel(ctx))
 		if err != nil {
 			return nil, err
 		}
-		if len(unmet(groups)) == 0 && len(groups) >= want {
+		if len(d.unmet(groups)) == 0 {
 			return groups, nil
 		}
 		select {
@@ -216,8 +218,12 @@ func (d *demo) describe(ctx context.Context, pod *v1.Pod) (placement.Pod, error)
 	return p, nil
 }
 
-func unmet(groups []*group) []string {
+// unmet says what is not as the examples applied so far expect.
+func (d *demo) unmet(groups []*group) []string {
 	var out []string
+	if n := d.expected - len(groups); n != 0 {
+		out = append(out, fmt.Sprintf("%d of %d examples have no pods", n, d.expected))
+	}
 	for _, g := range groups {
 		out = append(out, g.unmet()...)
 	}

@@ -56,7 +56,7 @@ func (s *Stack) startAPIServer(ctx context.Context, o Options) error {
 		return err
 	}
 	// Harmless where the server has closed it already; needed where it never got that far.
-	s.onStop("listener", func(context.Context) error { listener.Close(); return nil })
+	s.onStop("listener", func(context.Context) error { _ = listener.Close(); return nil })
 
 	opts, err := s.apiServerOptions(listener, o.APIServerFlags)
 	if err != nil {

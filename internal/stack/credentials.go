@@ -201,7 +201,7 @@ func (s *Stack) WriteKubeconfig(path string) error {
 		err = os.Rename(tmp.Name(), path)
 	}
 	if err != nil {
-		os.Remove(tmp.Name())
+		_ = os.Remove(tmp.Name())
 		return fmt.Errorf("writing kubeconfig: %w", err)
 	}
 	return nil

@@ -45,7 +45,7 @@ func (l *trackingListener) closeConnections() {
 	l.open = map[*trackedConn]struct{}{}
 	l.mu.Unlock()
 	for c := range conns {
-		c.Conn.Close()
+		_ = c.Conn.Close()
 	}
 }
 

@@ -52,7 +52,7 @@ func TestStopLeavesNeitherGoroutineNorPortNorFile(t *testing.T) {
 	}
 	for _, addr := range ports {
 		if conn, err := net.Dial(addr.Network(), addr.String()); err == nil {
-			conn.Close()
+			_ = conn.Close()
 			t.Errorf("port %v still answers", addr)
 		}
 	}

@@ -82,8 +82,8 @@ func nodeOf(name string, fields []string) (*v1.Node, error) {
 //	web-1  cpu=1 memory=4Gi node=eu-a-01 owner=DaemonSet label:app=web annotation:plimsoll.dev/target-utilization=65
 //
 // A name may end in a range. What is not node, owner, label, annotation, image,
-// scheduler, phase or prefers is a resource request; prefers:KEY=VALUE is a
-// preferred node affinity, near:KEY=VALUE a preferred affinity to pods of that
+// scheduler, phase or prefers is a resource request; prefers:KEY=VALUE@WEIGHT is
+// a preferred node affinity (weight 10 if left out, several add up), near:KEY=VALUE a preferred affinity to pods of that
 // label on one host.
 func Pods(text string) ([]*v1.Pod, error) {
 	var pods []*v1.Pod
@@ -104,6 +104,7 @@ func podOf(name string, fields []string) (*v1.Pod, error) {
 	b := st.MakePod().Namespace("default").Name(name).UID(name).SchedulerName(SchedulerName)
 	requests := map[v1.ResourceName]string{}
 	var image, owner, phase string
+	var err error
 	for _, f := range fields {
 		key, value, found := strings.Cut(f, "=")
 		kind, rest, prefixed := strings.Cut(key, ":")
@@ -125,7 +126,9 @@ func podOf(name string, fields []string) (*v1.Pod, error) {
 		case prefixed && kind == "annotation":
 			b = b.Annotation(rest, value)
 		case prefixed && kind == "prefers":
-			b = b.NodeAffinity(preferring(rest, value))
+			if b, err = prefer(b, rest, value); err != nil {
+				return nil, fmt.Errorf("pod %s: %q: %w", name, f, err)
+			}
 		case prefixed && kind == "near":
 			b = b.PodAffinityIn(rest, v1.LabelHostname, []string{value}, st.PodAffinityWithPreferredReq)
 		default:
@@ -144,13 +147,24 @@ func podOf(name string, fields []string) (*v1.Pod, error) {
 	return pod, nil
 }
 
-func preferring(label, value string) *v1.NodeAffinity {
-	return &v1.NodeAffinity{PreferredDuringSchedulingIgnoredDuringExecution: []v1.PreferredSchedulingTerm{{
-		Weight: 10,
-		Preference: v1.NodeSelectorTerm{MatchExpressions: []v1.NodeSelectorRequirement{{
-			Key: label, Operator: v1.NodeSelectorOpIn, Values: []string{value},
-		}}},
-	}}}
+func prefer(b *st.PodWrapper, label, text string) (*st.PodWrapper, error) {
+	value, weightText, found := strings.Cut(text, "@")
+	weight := int64(10)
+	if found {
+		var err error
+		if weight, err = strconv.ParseInt(weightText, 10, 32); err != nil {
+			return nil, err
+		}
+	}
+	affinity := &v1.NodeAffinity{}
+	if a := b.Obj().Spec.Affinity; a != nil && a.NodeAffinity != nil {
+		affinity = a.NodeAffinity
+	}
+	affinity.PreferredDuringSchedulingIgnoredDuringExecution = append(affinity.PreferredDuringSchedulingIgnoredDuringExecution,
+		v1.PreferredSchedulingTerm{Weight: int32(weight), Preference: v1.NodeSelectorTerm{
+			MatchExpressions: []v1.NodeSelectorRequirement{{Key: label, Operator: v1.NodeSelectorOpIn, Values: []string{value}}},
+		}})
+	return b.NodeAffinity(affinity), nil
 }
 
 func finish(b *st.PodWrapper, requests map[v1.ResourceName]string, image string) *v1.Pod {

@@ -6,6 +6,7 @@ package intent
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -90,21 +91,23 @@ func Parse(pod *v1.Pod) (Intent, error) {
 	return out, errors.Join(errs...)
 }
 
-// Changed reports whether anything that Parse reads differs between the pods.
-func Changed(before, after *v1.Pod) bool {
-	return !sameAnnotations(before, after) || !sameAnnotations(after, before)
-}
-
-func sameAnnotations(a, b *v1.Pod) bool {
-	for key, value := range a.Annotations {
-		if !strings.HasPrefix(key, Prefix) {
-			continue
-		}
-		if other, found := b.Annotations[key]; !found || other != value {
-			return false
+// Given returns all that Parse reads, for comparing pods.
+func Given(pod *v1.Pod) map[string]string {
+	var out map[string]string
+	for key, value := range pod.Annotations {
+		if strings.HasPrefix(key, Prefix) {
+			if out == nil {
+				out = map[string]string{}
+			}
+			out[key] = value
 		}
 	}
-	return true
+	return out
+}
+
+// Changed reports whether anything that Parse reads differs between the pods.
+func Changed(before, after *v1.Pod) bool {
+	return !maps.Equal(Given(before), Given(after))
 }
 
 func knownKeys(known []Annotation) string {

@@ -60,16 +60,13 @@ type Needs struct {
 }
 
 // Pod reads a pod's needs.
-func (m *Meter) Pod(pod *v1.Pod) (Needs, error) {
-	info, err := framework.NewPodInfo(pod)
-	if err != nil {
-		return Needs{}, err
-	}
-	amounts := info.CalculateResource()
+func (m *Meter) Pod(pod *v1.Pod) Needs {
+	// Not NewPodInfo, which also parses affinity terms.
+	amounts := (&framework.PodInfo{Pod: pod}).CalculateResource()
 	var out Needs
 	m.read(amounts.Resource, amounts.Resource.GetMilliCPU(), amounts.Resource.GetMemory(), 1, &out.Requested)
 	m.read(amounts.Resource, amounts.Non0CPU, amounts.Non0Mem, 1, &out.Assumed)
-	return out, nil
+	return out
 }
 
 // Allocatable reads what the node offers.

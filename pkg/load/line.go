@@ -75,10 +75,10 @@ func Curve(u, target BasisPoints) float64 {
 }
 
 // Utilization returns the node's dominant share and the resource that has it,
-// over the resources that count towards the line.
+// over the resources that count towards the line and that the node has.
 func (s *Scale) Utilization(allocatable, used *Vector) (u BasisPoints, dominant int) {
 	for r := range s.n {
-		if s.resources[r].Device {
+		if s.resources[r].Device || allocatable[r] <= 0 {
 			continue
 		}
 		if share := Share(used[r], allocatable[r]); share > u {
@@ -92,10 +92,7 @@ func (s *Scale) Utilization(allocatable, used *Vector) (u BasisPoints, dominant 
 // stranded judged by the mix. A nil mix judges by the node's own proportions.
 // The target must be within (0, Full].
 func (s *Scale) Read(node *Node, pod *Vector, target BasisPoints, mix *Mix) Reading {
-	after := node.Used
-	for r := range s.n {
-		after[r] += pod[r]
-	}
+	after := node.Used.Plus(pod)
 	out := Reading{Target: target}
 	out.Utilization, out.Dominant = s.Utilization(&node.Allocatable, &after)
 

@@ -13,6 +13,17 @@ const MaxResources = 8
 // each resource's own unit (millicores, bytes, devices).
 type Vector [MaxResources]int64
 
+// Plus returns the sum of both, at most the largest amount there is.
+func (v *Vector) Plus(other *Vector) Vector {
+	out := *v
+	for i, amount := range other {
+		if out[i] += amount; amount > 0 && out[i] < v[i] {
+			out[i] = math.MaxInt64
+		}
+	}
+	return out
+}
+
 // Resource is one dimension of a Scale.
 type Resource struct {
 	// Name is what reasons call it, for example "cpu".
@@ -92,10 +103,10 @@ func Share(used, allocatable int64) BasisPoints {
 	if whole >= math.MaxInt32/int64(Full) {
 		return math.MaxInt32
 	}
-	// rest/allocatable is below 1: exact in integers unless the amount is in
-	// the petabytes, where the float's error is far below a basis point.
+	// rest/allocatable is below 1: exact in integers, but for amounts in the
+	// petabytes, where the float's error is far below a basis point.
 	var part int64
-	if rest <= math.MaxInt64/int64(Full) {
+	if rest <= (math.MaxInt64-allocatable)/int64(Full) {
 		part = (rest*int64(Full) + allocatable - 1) / allocatable
 	} else {
 		part = int64(math.Ceil(float64(rest) / float64(allocatable) * float64(Full)))

@@ -56,6 +56,9 @@ func (p *Poller) Run(ctx context.Context) {
 	wait.BackoffUntil(func() { p.poll(ctx) }, constantBackoff{p.Interval, p.Clock}, true, ctx.Done())
 }
 
+// longestRead is how long a server may take to answer, however rarely it is asked.
+const longestRead = 30 * time.Second
+
 type constantBackoff struct {
 	interval time.Duration
 	clock    clock.Clock
@@ -65,7 +68,7 @@ func (b constantBackoff) Backoff() clock.Timer { return b.clock.NewTimer(b.inter
 
 func (p *Poller) poll(ctx context.Context) {
 	// A read that takes longer than the interval is worth nothing any more.
-	readCtx, cancel := context.WithTimeout(ctx, p.Interval)
+	readCtx, cancel := context.WithTimeout(ctx, min(p.Interval, longestRead))
 	defer cancel()
 	samples, err := p.read(readCtx)
 	if ctx.Err() != nil {
@@ -132,8 +135,9 @@ type amounts struct{ milliCPU, memory int64 }
 func excess(node *v1.Node, measured, requested amounts) Excess {
 	capacity, allocatable := node.Status.Capacity, node.Status.Allocatable
 	return Excess{
-		MilliCPU: byPods(measured.milliCPU, capacity.Cpu().MilliValue(), allocatable.Cpu().MilliValue()) - requested.milliCPU,
-		Memory:   byPods(measured.memory, capacity.Memory().Value(), allocatable.Memory().Value()) - requested.memory,
+		MilliCPU:          byPods(measured.milliCPU, capacity.Cpu().MilliValue(), allocatable.Cpu().MilliValue()) - requested.milliCPU,
+		Memory:            byPods(measured.memory, capacity.Memory().Value(), allocatable.Memory().Value()) - requested.memory,
+		RequestedMilliCPU: requested.milliCPU, RequestedMemory: requested.memory,
 	}
 }
 

@@ -121,7 +121,7 @@ func TestSamplesBecomeExcessOverWhatWasMeasured(t *testing.T) {
 	}
 	const gib = 1 << 30
 	for node, want := range map[string]Excess{
-		"n1": {3000, gib}, "n2": {-500, 0}, "n3": {9000, 9 * gib}, "n4": {0, 0},
+		"n1": {3000, gib, 2000, 2 * gib}, "n2": {-500, 0, 1000, gib}, "n3": {9000, 9 * gib, 0, 0}, "n4": {},
 	} {
 		got, state := b.Table().Lookup(node, noon)
 		if diff := cmp.Diff(want, got); diff != "" || state != Fresh {

@@ -6,6 +6,9 @@
 // since then are not in the measurement, and count with their requests:
 //
 //	used = requested now + weight · (measured - requested by the measured pods)
+//
+// Once a node requests less than the measured pods did, some of them have left,
+// and the excess no longer applies.
 package usage
 
 import (
@@ -18,6 +21,9 @@ type Excess struct {
 	MilliCPU int64
 	// Memory is in bytes.
 	Memory int64
+	// What the measured pods requested. A node that requests less by now has
+	// lost some of them, and the excess is no longer its own.
+	RequestedMilliCPU, RequestedMemory int64
 }
 
 // State says what is known of a node's usage.

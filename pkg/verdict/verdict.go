@@ -10,6 +10,7 @@ package verdict
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -51,32 +52,33 @@ type Entry struct {
 }
 
 // Table returns every entry, in the order of the reference page.
-func Table() []Entry {
-	return []Entry{
-		{AnnotationInvalid, "BinPack", Invalid,
-			`annotation {key}: {value} is not valid: {want}`,
-			"Correct or remove the annotation; the pod is tried again at once."},
-		{OverCeiling, "BinPack", Refused,
-			`node(s) would pass the {ceiling} ceiling on {resource}`,
-			"Pods leaving the node, a larger node, or a higher ceilingPercent for the pool."},
-		{PackedUnderTarget, "BinPack", Placed,
-			`{resource} at {utilization} after placement, target {target}`,
-			""},
-		{OpenedEmptyNode, "BinPack", Placed,
-			`opened an empty node: {resource} at {utilization} after placement, target {target}`,
-			"No node in use that the pod can go to stays within its target: smaller requests, or a higher target."},
-		{PackedOverTarget, "BinPack", Placed,
-			`loaded over the target: {resource} at {utilization} after placement, target {target}`,
-			"No node that the pod can go to stays within its target: more nodes, or a ceilingPercent if the pod should wait instead."},
-		{PackingOutweighed, "BinPack", Placed,
-			`preferences outweighed packing, another node packs better: {resource} at {utilization} after placement, target {target}`,
-			"The pod's preferred affinities and spread constraints, or soft taints, decided."},
-	}
+func Table() []Entry { return slices.Clone(table) }
+
+// table never changes.
+var table = []Entry{
+	{AnnotationInvalid, "BinPack", Invalid,
+		`annotation {key}: {value} is not valid: {want}`,
+		"Correct or remove the annotation; the pod is tried again at once."},
+	{OverCeiling, "BinPack", Refused,
+		`node(s) would pass the {ceiling} ceiling on {resource}`,
+		"Pods leaving the node, a larger node, or a higher ceilingPercent for the pool."},
+	{PackedUnderTarget, "BinPack", Placed,
+		`{resource} at {utilization} after placement, target {target}`,
+		""},
+	{OpenedEmptyNode, "BinPack", Placed,
+		`opened an empty node: {resource} at {utilization} after placement, target {target}`,
+		"No node in use that the pod can go to stays within its target: smaller requests, or a higher target."},
+	{PackedOverTarget, "BinPack", Placed,
+		`loaded over the target: {resource} at {utilization} after placement, target {target}`,
+		"No node that the pod can go to stays within its target: more nodes, or a ceilingPercent if the pod should wait instead."},
+	{PackingOutweighed, "BinPack", Placed,
+		`preferences outweighed packing, another node packs better: {resource} at {utilization} after placement, target {target}`,
+		"The pod's preferred affinities, spread constraints or prioritized device requests, or soft taints, decided."},
 }
 
 // Lookup returns the entry of a code.
 func Lookup(code Code) (Entry, bool) {
-	for _, e := range Table() {
+	for _, e := range table {
 		if e.Code == code {
 			return e, true
 		}
@@ -91,6 +93,10 @@ type Reason struct {
 	Message string `json:"message"`
 }
 
+// longest is how much of a value a reason repeats: it ends up in a pod's
+// status, and values are the user's.
+const longest = 64
+
 // Say fills the text of a code with name, value pairs. A code that is not in
 // the table, or a name that its text does not have, is a bug in the caller; the
 // reason then says so instead of hiding it.
@@ -99,31 +105,44 @@ func Say(code Code, pairs ...any) Reason {
 	if !ok {
 		return Reason{Code: code, Message: fmt.Sprintf("undocumented reason %s %v", code, pairs)}
 	}
-	text := e.Text
+	var oldnew []string
 	for i := 0; i+1 < len(pairs); i += 2 {
 		slot := fmt.Sprintf("{%v}", pairs[i])
-		if !strings.Contains(text, slot) {
+		if !strings.Contains(e.Text, slot) {
 			return Reason{e.Plugin, code, fmt.Sprintf("%s (no %s in %q)", e.Text, slot, code)}
 		}
-		text = strings.ReplaceAll(text, slot, fmt.Sprint(pairs[i+1]))
+		oldnew = append(oldnew, slot, fmt.Sprint(pairs[i+1]))
 	}
-	return Reason{e.Plugin, code, text}
+	// In one pass: a value that looks like a slot stays as it is.
+	return Reason{e.Plugin, code, strings.NewReplacer(oldnew...).Replace(e.Text)}
+}
+
+// Quote quotes what a user wrote, cut short if it is long.
+func Quote(value string) string {
+	if runes := []rune(value); len(runes) > longest {
+		return fmt.Sprintf("%q...", string(runes[:longest]))
+	}
+	return fmt.Sprintf("%q", value)
 }
 
 // CodeOf finds the code whose text the message is, the longest text if several
 // fit. Messages of other plugins have no code of ours.
 func CodeOf(plugin, message string) (Code, bool) {
 	var found Entry
-	for _, e := range Table() {
-		if e.Plugin == plugin && len(e.Text) > len(found.Text) && e.pattern().MatchString(message) {
+	for i, e := range table {
+		if e.Plugin == plugin && len(e.Text) > len(found.Text) && patterns[i].MatchString(message) {
 			found = e
 		}
 	}
 	return found.Code, found.Code != ""
 }
 
-var slot = regexp.MustCompile(`\\\{[a-z]+\\\}`)
-
-func (e Entry) pattern() *regexp.Regexp {
-	return regexp.MustCompile(`(?s)^` + slot.ReplaceAllString(regexp.QuoteMeta(e.Text), `.+`) + `$`)
-}
+// patterns match what the texts of the table can become.
+var patterns = func() []*regexp.Regexp {
+	slot := regexp.MustCompile(`\\\{[a-z]+\\\}`)
+	var out []*regexp.Regexp
+	for _, e := range table {
+		out = append(out, regexp.MustCompile(`(?s)^`+slot.ReplaceAllString(regexp.QuoteMeta(e.Text), `.+`)+`$`))
+	}
+	return out
+}()

@@ -2,6 +2,8 @@ package binpack
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
@@ -43,7 +45,7 @@ type ResourceArgs struct {
 	Name string `json:"name"`
 	// Weight is what stranding a node's worth of it costs relative to the
 	// other resources, 1 to 100. Default 1.
-	Weight int64 `json:"weight,omitempty"`
+	Weight *int64 `json:"weight,omitempty"`
 	// Device exempts the resource from target and ceiling: it counts only as
 	// stranded. Default false.
 	Device bool `json:"device,omitempty"`
@@ -63,13 +65,13 @@ type PoolArgs struct {
 type UsageArgs struct {
 	// WeightPercent is how far the measurement counts: at 0 a node is as full
 	// as its requests, at 100 as its usage. 1 to 100. Default 50.
-	WeightPercent int64 `json:"weightPercent,omitempty"`
+	WeightPercent *int64 `json:"weightPercent,omitempty"`
 	// PollSeconds is the time between reads of metrics.k8s.io, 5 to 3600.
 	// Default 30.
-	PollSeconds int64 `json:"pollSeconds,omitempty"`
+	PollSeconds *int64 `json:"pollSeconds,omitempty"`
 	// MaxAgeSeconds is how old a sample may be to count, pollSeconds to 86400.
 	// Default 180.
-	MaxAgeSeconds int64 `json:"maxAgeSeconds,omitempty"`
+	MaxAgeSeconds *int64 `json:"maxAgeSeconds,omitempty"`
 }
 
 // DefaultArgs returns the arguments that apply where none are given.
@@ -93,10 +95,11 @@ func DecodeArgs(raw runtime.Object) (Args, error) {
 }
 
 func (a *Args) setDefaults() {
-	if len(a.Resources) == 0 {
+	if a.Resources == nil {
+		gpuWeight := int64(4)
 		a.Resources = []ResourceArgs{
-			{Name: "cpu", Weight: 1}, {Name: "memory", Weight: 1},
-			{Name: "nvidia.com/gpu", Weight: 4, Device: true}, {Name: "amd.com/gpu", Weight: 4, Device: true},
+			{Name: "cpu"}, {Name: "memory"},
+			{Name: "nvidia.com/gpu", Weight: &gpuWeight, Device: true}, {Name: "amd.com/gpu", Weight: &gpuWeight, Device: true},
 		}
 	}
 	for i := range a.Resources {
@@ -109,9 +112,10 @@ func (a *Args) setDefaults() {
 	}
 }
 
-func setDefault(value *int64, to int64) {
-	if *value == 0 {
-		*value = to
+// setDefault fills in what was left out; a 0 that was written is not.
+func setDefault(value **int64, to int64) {
+	if *value == nil {
+		*value = &to
 	}
 }
 
@@ -138,9 +142,9 @@ func (a *Args) validate(path *field.Path) field.ErrorList {
 	}
 	if u := a.MeasuredUsage; u != nil {
 		at := path.Child("measuredUsage")
-		errs = append(errs, within(at.Child("weightPercent"), u.WeightPercent, 1, 100)...)
-		errs = append(errs, within(at.Child("pollSeconds"), u.PollSeconds, 5, 3600)...)
-		errs = append(errs, within(at.Child("maxAgeSeconds"), u.MaxAgeSeconds, u.PollSeconds, 86400)...)
+		errs = append(errs, within(at.Child("weightPercent"), *u.WeightPercent, 1, 100)...)
+		errs = append(errs, within(at.Child("pollSeconds"), *u.PollSeconds, 5, 3600)...)
+		errs = append(errs, within(at.Child("maxAgeSeconds"), *u.MaxAgeSeconds, *u.PollSeconds, 86400)...)
 	}
 	return errs
 }
@@ -153,20 +157,35 @@ func validateResources(path *field.Path, resources []ResourceArgs) field.ErrorLi
 	seen, lined := map[string]bool{}, false
 	for i, r := range resources {
 		at := path.Index(i)
-		for _, problem := range validation.IsQualifiedName(r.Name) {
-			errs = append(errs, field.Invalid(at.Child("name"), r.Name, problem))
-		}
+		errs = append(errs, validateName(at.Child("name"), r.Name)...)
 		if seen[r.Name] {
 			errs = append(errs, field.Duplicate(at.Child("name"), r.Name))
 		}
 		seen[r.Name] = true
 		lined = lined || !r.Device
-		errs = append(errs, within(at.Child("weight"), r.Weight, 1, 100)...)
+		errs = append(errs, within(at.Child("weight"), *r.Weight, 1, 100)...)
 	}
 	if !lined {
 		errs = append(errs, field.Invalid(path, resources, "want at least one resource that is not a device"))
 	}
 	return errs
+}
+
+// validateName holds names without a domain to those that Kubernetes itself
+// knows: a misspelt one would be weighed as a resource that no node has.
+func validateName(path *field.Path, name string) field.ErrorList {
+	if strings.Contains(name, "/") {
+		var errs field.ErrorList
+		for _, problem := range validation.IsQualifiedName(name) {
+			errs = append(errs, field.Invalid(path, name, problem))
+		}
+		return errs
+	}
+	native := []string{string(v1.ResourceCPU), string(v1.ResourceMemory), string(v1.ResourceEphemeralStorage), string(v1.ResourcePods)}
+	if slices.Contains(native, name) || strings.HasPrefix(name, v1.ResourceHugePagesPrefix) {
+		return nil
+	}
+	return field.ErrorList{field.NotSupported(path, name, append(native, "hugepages-<size>", "<domain>/<name>"))}
 }
 
 func within(path *field.Path, value, low, high int64) field.ErrorList {
@@ -192,7 +211,7 @@ func (a *Args) scale() (*load.Scale, []v1.ResourceName, error) {
 	resources := make([]load.Resource, len(a.Resources))
 	for i, r := range a.Resources {
 		names[i] = v1.ResourceName(r.Name)
-		resources[i] = load.Resource{Name: r.Name, Weight: r.Weight, Device: r.Device}
+		resources[i] = load.Resource{Name: r.Name, Weight: *r.Weight, Device: r.Device}
 	}
 	scale, err := load.NewScale(resources)
 	return scale, names, err

@@ -13,8 +13,8 @@ type line struct {
 	target load.BasisPoints
 	// ceiling is 0 for none.
 	ceiling load.BasisPoints
-	// refusals are the ready-made reasons, one per resource of the scale.
-	refusals []verdict.Reason
+	// refusals are the ready-made messages, one per resource of the scale.
+	refusals []string
 }
 
 // lines finds the line of a node. It is immutable.
@@ -52,7 +52,7 @@ func (l *lines) add(scale *load.Scale, target int64, ceiling *int64) {
 		l.ceilings = true
 		for r := range scale.Len() {
 			added.refusals = append(added.refusals,
-				verdict.Say(verdict.OverCeiling, "ceiling", added.ceiling, "resource", scale.Resource(r).Name))
+				verdict.Say(verdict.OverCeiling, "ceiling", added.ceiling, "resource", scale.Resource(r).Name).Message)
 		}
 	}
 	l.lines = append(l.lines, added)

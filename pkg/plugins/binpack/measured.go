@@ -2,12 +2,14 @@ package binpack
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/cache"
 	fwk "k8s.io/kube-scheduler/framework"
 	"k8s.io/utils/clock"
 
@@ -27,6 +29,9 @@ type measured struct {
 }
 
 func startMeasuring(ctx context.Context, args *UsageArgs, names []v1.ResourceName, handle fwk.Handle) (*measured, error) {
+	if handle.KubeConfig() == nil {
+		return nil, errors.New("measuredUsage reads metrics.k8s.io, and this scheduler has no API server")
+	}
 	config := rest.CopyConfig(handle.KubeConfig())
 	config.ContentType, config.AcceptContentTypes = "application/json", "application/json"
 	client, err := dynamic.NewForConfig(config)
@@ -35,24 +40,27 @@ func startMeasuring(ctx context.Context, args *UsageArgs, names []v1.ResourceNam
 	}
 	needs := inventory.NewMeter([]v1.ResourceName{v1.ResourceCPU, v1.ResourceMemory})
 	core, profile := handle.SharedInformerFactory().Core().V1(), handle.ProfileName()
+	synced := []cache.InformerSynced{core.Nodes().Informer().HasSynced, core.Pods().Informer().HasSynced}
 	m := newMeasured(args, names, &usage.Poller{
 		Client: client, Nodes: core.Nodes().Lister(), Pods: core.Pods().Lister(),
 		Needs: func(pod *v1.Pod) (int64, int64) {
-			n, err := needs.Pod(pod)
-			if err != nil {
-				return 0, 0
-			}
+			n := needs.Pod(pod)
 			return n.Assumed[0], n.Assumed[1]
 		},
-		Interval: seconds(args.PollSeconds), MaxAge: seconds(args.MaxAgeSeconds), Clock: clock.RealClock{},
+		Interval: seconds(*args.PollSeconds), MaxAge: seconds(*args.MaxAgeSeconds), Clock: clock.RealClock{},
 		OnPoll: func(err error, states map[usage.State]int) { countPoll(profile, err, states) },
 	})
-	go m.poller.Run(ctx)
+	go func() {
+		// Before that, pods that are not known yet would pass for excess.
+		if cache.WaitForCacheSync(ctx.Done(), synced...) {
+			m.poller.Run(ctx)
+		}
+	}()
 	return m, nil
 }
 
 func newMeasured(args *UsageArgs, names []v1.ResourceName, poller *usage.Poller) *measured {
-	m := &measured{poller: poller, weight: args.WeightPercent, cpu: -1, memory: -1}
+	m := &measured{poller: poller, weight: *args.WeightPercent, cpu: -1, memory: -1}
 	for i, name := range names {
 		switch name {
 		case v1.ResourceCPU:
@@ -96,16 +104,18 @@ func (v usageView) blend(node string, used *load.Vector) {
 	if v.measured == nil {
 		return
 	}
-	excess, _ := v.table.Lookup(node, v.now)
-	v.add(used, v.measured.cpu, excess.MilliCPU)
-	v.add(used, v.measured.memory, excess.Memory)
+	e, _ := v.table.Lookup(node, v.now)
+	v.add(used, v.measured.cpu, e.MilliCPU, e.RequestedMilliCPU)
+	v.add(used, v.measured.memory, e.Memory, e.RequestedMemory)
 }
 
-func (v usageView) add(used *load.Vector, at int, excess int64) {
-	if at >= 0 {
-		// Hundredths first would overflow only beyond 80 PiB.
-		used[at] = max(0, used[at]+excess*v.measured.weight/100)
+func (v usageView) add(used *load.Vector, at int, excess, requested int64) {
+	if at < 0 || used[at] < requested {
+		// Pods that were measured have left, and their excess with them.
+		return
 	}
+	// Hundredths first would overflow only beyond 80 PiB.
+	used[at] = max(0, used[at]+excess*v.measured.weight/100)
 }
 
 // state is what is known of a node's usage; empty if it is not measured.

@@ -7,7 +7,6 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/klog/v2"
 	fwk "k8s.io/kube-scheduler/framework"
 
 	"plimsoll.dev/scheduler/internal/adapt"
@@ -73,9 +72,11 @@ func New(recorder verdict.Recorder) func(context.Context, runtime.Object, fwk.Ha
 			return nil, fmt.Errorf("watching pods to learn their shapes: %w", err)
 		}
 		if args.MeasuredUsage != nil {
-			p.measured, err = startMeasuring(ctx, args.MeasuredUsage, names, handle)
+			if p.measured, err = startMeasuring(ctx, args.MeasuredUsage, names, handle); err != nil {
+				return nil, err
+			}
 		}
-		return p, err
+		return p, nil
 	}
 }
 
@@ -116,12 +117,8 @@ func (p *BinPack) PreFilter(_ context.Context, state fwk.CycleState, pod *v1.Pod
 	if err != nil {
 		return nil, refuse(err)
 	}
-	needs, err := p.meter.Pod(pod)
-	if err != nil {
-		return nil, fwk.AsStatus(fmt.Errorf("reading requests of pod %s: %w", klog.KObj(pod), err))
-	}
 	state.Write(requestKey, &request{
-		needs: needs, target: load.Percent(asked.TargetPercent),
+		needs: p.meter.Pod(pod), target: load.Percent(asked.TargetPercent),
 		mix: p.shapes.mix.Load(), usage: p.measured.view(),
 	})
 	if !p.lines.ceilings || intent.IsNodeAgent(pod) {
@@ -143,10 +140,15 @@ func (p *BinPack) Filter(_ context.Context, state fwk.CycleState, _ *v1.Pod, nod
 	if line.ceiling == 0 {
 		return nil
 	}
-	if over := p.overCeiling(line, node, &r.needs); over >= 0 {
-		return adapt.Status(line.refusals[over])
+	over := p.overCeiling(line, node, &r.needs)
+	switch {
+	case over < 0:
+		return nil
+	case p.overCeilingAlone(line, node, &r.needs) >= 0:
+		// Evicting every other pod would not help.
+		return fwk.NewStatus(fwk.UnschedulableAndUnresolvable, line.refusals[over])
 	}
-	return nil
+	return fwk.NewStatus(fwk.Unschedulable, line.refusals[over])
 }
 
 // Score is the model's score of the node; only its order matters.
@@ -202,13 +204,9 @@ func (p *BinPack) PostBind(ctx context.Context, state fwk.CycleState, pod *v1.Po
 
 // SignPod signs what is read of the pod.
 func (p *BinPack) SignPod(_ context.Context, pod *v1.Pod) ([]fwk.SignFragment, *fwk.Status) {
-	needs, err := p.meter.Pod(pod)
-	if err != nil {
-		return nil, fwk.AsStatus(err)
-	}
 	return []fwk.SignFragment{
-		{Key: Name + ".Needs()", Value: needs},
-		{Key: intent.TargetUtilization, Value: pod.Annotations[intent.TargetUtilization]},
+		{Key: Name + ".Needs()", Value: p.meter.Pod(pod)},
+		{Key: intent.Prefix + "*", Value: intent.Given(pod)},
 		{Key: Name + ".IsNodeAgent()", Value: intent.IsNodeAgent(pod)},
 	}, nil
 }
@@ -226,19 +224,36 @@ func (p *BinPack) read(r *request, node fwk.NodeInfo) load.Reading {
 	return p.scale.Read(&facts, &r.needs.Assumed, target, r.mix)
 }
 
-// overCeiling returns the resource that would pass the ceiling, -1 if none.
+// overCeiling returns the resource that the pod would load above the ceiling, -1
+// if none. A resource that the pod does not ask for is not its doing.
 func (p *BinPack) overCeiling(l *line, node fwk.NodeInfo, needs *inventory.Needs) int {
-	var allocatable, used load.Vector
-	p.meter.Allocatable(node, &allocatable)
+	var used load.Vector
 	p.meter.Requested(node, &used)
-	for i := range used {
-		used[i] += needs.Requested[i]
+	return p.passes(l, node, &used, needs)
+}
+
+// overCeilingAlone is the same for a node without other pods.
+func (p *BinPack) overCeilingAlone(l *line, node fwk.NodeInfo, needs *inventory.Needs) int {
+	return p.passes(l, node, &load.Vector{}, needs)
+}
+
+func (p *BinPack) passes(l *line, node fwk.NodeInfo, used *load.Vector, needs *inventory.Needs) int {
+	var allocatable load.Vector
+	p.meter.Allocatable(node, &allocatable)
+	after := used.Plus(&needs.Requested)
+	for i, need := range needs.Requested {
+		if need == 0 {
+			after[i] = 0
+		}
 	}
-	if share, dominant := p.scale.Utilization(&allocatable, &used); share > l.ceiling {
+	if share, dominant := p.scale.Utilization(&allocatable, &after); share > l.ceiling {
 		return dominant
 	}
 	return -1
 }
+
+// maxMistakes is how many wrong annotations a pod is told of at once.
+const maxMistakes = 8
 
 // refuse turns what is wrong with a pod's annotations into a status.
 func refuse(err error) *fwk.Status {
@@ -246,9 +261,12 @@ func refuse(err error) *fwk.Status {
 	for _, one := range unjoin(err) {
 		var wrong *intent.AnnotationError
 		if errors.As(one, &wrong) {
-			r := verdict.Say(verdict.AnnotationInvalid, "key", wrong.Key, "value", fmt.Sprintf("%q", wrong.Value), "want", wrong.Want)
+			r := verdict.Say(verdict.AnnotationInvalid, "key", wrong.Key, "value", verdict.Quote(wrong.Value), "want", wrong.Want)
 			messages = append(messages, r.Message)
 		}
+	}
+	if extra := len(messages) - maxMistakes; extra > 0 {
+		messages = append(messages[:maxMistakes], fmt.Sprintf("and %d more annotations are not valid", extra))
 	}
 	return fwk.NewStatus(fwk.UnschedulableAndUnresolvable, messages...)
 }

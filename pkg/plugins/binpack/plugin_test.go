@@ -18,6 +18,7 @@ import (
 	frameworkruntime "k8s.io/kubernetes/pkg/scheduler/framework/runtime"
 	"k8s.io/kubernetes/pkg/scheduler/metrics"
 	clocktesting "k8s.io/utils/clock/testing"
+	"k8s.io/utils/ptr"
 
 	"plimsoll.dev/scheduler/internal/testkit"
 	"plimsoll.dev/scheduler/pkg/usage"
@@ -103,7 +104,7 @@ func TestMeasuredUsageMovesANodeOnlyWhileFresh(t *testing.T) {
 	p, snapshot := build(t, "", twoNodes, "a cpu=4 memory=4Gi node=half\nb cpu=7 memory=7Gi node=most")
 	clock := clocktesting.NewFakeClock(time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC))
 	poller := &usage.Poller{Clock: clock}
-	p.measured = newMeasured(&UsageArgs{WeightPercent: 50}, []v1.ResourceName{"cpu", "memory"}, poller)
+	p.measured = newMeasured(&UsageArgs{WeightPercent: ptr.To[int64](50)}, []v1.ResourceName{"cpu", "memory"}, poller)
 	pod := onePod(t, "p cpu=500m memory=500Mi")
 
 	// By requests "most" is at 75 % and wins. Its pods really use 3 cores more
@@ -121,11 +122,24 @@ func TestMeasuredUsageMovesANodeOnlyWhileFresh(t *testing.T) {
 	}
 }
 
+func TestExcessLeavesWithThePodsItCameFrom(t *testing.T) {
+	p, snapshot := build(t, "", twoNodes, "a cpu=4 memory=4Gi node=half\nb cpu=7 memory=7Gi node=most")
+	clock := clocktesting.NewFakeClock(time.Now())
+	poller := &usage.Poller{Clock: clock}
+	p.measured = newMeasured(&UsageArgs{WeightPercent: ptr.To[int64](100)}, []v1.ResourceName{"cpu", "memory"}, poller)
+	// When "most" was measured it carried 9 cores of requests and used none of
+	// them; the 7 of now are not the same pods.
+	usagetable(poller, clock.Now(), map[string]usage.Excess{"most": {MilliCPU: -9000, RequestedMilliCPU: 9000}})
+	if got := scores(t, p, snapshot, onePod(t, "p cpu=2 memory=1Gi")); got["half"] <= got["most"] {
+		t.Errorf("%v: want most judged by its requests, over the line", got)
+	}
+}
+
 func TestUsageNeverCountsBelowNothing(t *testing.T) {
 	p, snapshot := build(t, "", twoNodes, "")
 	clock := clocktesting.NewFakeClock(time.Now())
 	poller := &usage.Poller{Clock: clock}
-	p.measured = newMeasured(&UsageArgs{WeightPercent: 100}, []v1.ResourceName{"cpu", "memory"}, poller)
+	p.measured = newMeasured(&UsageArgs{WeightPercent: ptr.To[int64](100)}, []v1.ResourceName{"cpu", "memory"}, poller)
 	usagetable(poller, clock.Now(), map[string]usage.Excess{"half": {MilliCPU: -1 << 40, Memory: -1 << 60}})
 	got := scores(t, p, snapshot, onePod(t, "p cpu=1 memory=1Gi"))
 	if got["half"] != got["most"] {
@@ -155,7 +169,7 @@ func TestSignaturesTellPodsApartThatScoreDifferently(t *testing.T) {
 		t.Errorf("pods that ask the same sign %s and %s, want one signature", base, other)
 	}
 	for _, line := range []string{"p cpu=2 memory=1Gi", "p cpu=1 memory=2Gi", "p cpu=1 memory=1Gi nvidia.com/gpu=1",
-		"p cpu=1 memory=1Gi owner=DaemonSet", "p cpu=1 memory=1Gi annotation:plimsoll.dev/target-utilization=80"} {
+		"p cpu=1 memory=1Gi owner=DaemonSet", "p cpu=1 memory=1Gi annotation:plimsoll.dev/unknown=x", "p cpu=1 memory=1Gi annotation:plimsoll.dev/target-utilization=80"} {
 		if sign(line) == base {
 			t.Errorf("%s signs like the pod it differs from", line)
 		}
@@ -173,6 +187,8 @@ func TestHints(t *testing.T) {
 		}
 		return nodes[0]
 	}
+	nominated := onePod(t, "a cpu=1")
+	nominated.Status.NominatedNodeName = "half"
 	for name, tc := range map[string]struct {
 		pod           string
 		before, after any
@@ -180,9 +196,9 @@ func TestHints(t *testing.T) {
 	}{
 		"a bound pod left":                      {waiting, onePod(t, "a cpu=1 node=half"), nil, fwk.Queue},
 		"a pending pod left":                    {waiting, onePod(t, "a cpu=1"), nil, fwk.QueueSkip},
+		"a nominated pod left":                  {waiting, nominated, nil, fwk.Queue},
 		"a bound pod asks for less":             {waiting, onePod(t, "a cpu=2 node=half"), onePod(t, "a cpu=1 node=half"), fwk.Queue},
 		"a bound pod asks for more":             {waiting, onePod(t, "a cpu=1 node=half"), onePod(t, "a cpu=2 node=half"), fwk.QueueSkip},
-		"a bound pod finished":                  {waiting, onePod(t, "a cpu=1 node=half"), onePod(t, "a cpu=1 node=half phase=Succeeded"), fwk.Queue},
 		"a bound pod got a label":               {waiting, onePod(t, "a cpu=1 node=half"), onePod(t, "a cpu=1 node=half label:x=y"), fwk.QueueSkip},
 		"itself asks for less":                  {waiting, onePod(t, waiting), onePod(t, "w cpu=1"), fwk.Queue},
 		"itself got a label":                    {waiting, onePod(t, waiting), onePod(t, waiting+" label:x=y"), fwk.QueueSkip},
@@ -199,9 +215,14 @@ func TestHints(t *testing.T) {
 		"something that is neither":             {waiting, "a string", nil, fwk.Queue},
 	} {
 		t.Run(name, func(t *testing.T) {
-			hint := p.afterPodChange
-			if _, isNode := tc.after.(*v1.Node); isNode {
+			hint := p.afterPodLeft
+			switch after := tc.after.(type) {
+			case *v1.Node:
 				hint = p.afterNodeChange
+			case *v1.Pod:
+				if after.Name == "w" {
+					hint = p.afterOwnChange
+				}
 			}
 			got, err := hint(klog.Background(), onePod(t, tc.pod), tc.before, tc.after)
 			if got != tc.want || (err != nil) != (tc.before == "a string") {

@@ -19,26 +19,44 @@ import (
 //	OverCeiling         requests leaving a node, the pod asking for less, a
 //	                    node that is new, grew, or changed its pool
 func (p *BinPack) EventsToRegister(context.Context) ([]fwk.ClusterEventWithHint, error) {
+	event := func(resource fwk.EventResource, action fwk.ActionType, hint fwk.QueueingHintFn) fwk.ClusterEventWithHint {
+		return fwk.ClusterEventWithHint{Event: fwk.ClusterEvent{Resource: resource, ActionType: action}, QueueingHintFn: hint}
+	}
 	return []fwk.ClusterEventWithHint{
+		event(fwk.Pod, fwk.Delete|fwk.UpdatePodScaleDown, p.afterPodLeft),
 		// Annotations have no action of their own, they come as a general update.
-		{Event: fwk.ClusterEvent{Resource: fwk.Pod, ActionType: fwk.Delete | fwk.Update}, QueueingHintFn: p.afterPodChange},
-		{Event: fwk.ClusterEvent{Resource: fwk.Node, ActionType: fwk.Add | fwk.UpdateNodeAllocatable | fwk.UpdateNodeLabel}, QueueingHintFn: p.afterNodeChange},
+		event(fwk.Pod, fwk.Update, p.afterOwnChange),
+		// Without the taint upstream would add it, with a hint that always queues.
+		event(fwk.Node, fwk.Add|fwk.UpdateNodeAllocatable|fwk.UpdateNodeLabel|fwk.UpdateNodeTaint, p.afterNodeChange),
 	}, nil
 }
 
-func (p *BinPack) afterPodChange(_ klog.Logger, pod *v1.Pod, before, after any) (fwk.QueueingHint, error) {
+// afterOwnChange sees every update of every pod, and asks first whose it is.
+func (p *BinPack) afterOwnChange(_ klog.Logger, pod *v1.Pod, before, after any) (fwk.QueueingHint, error) {
 	was, is, err := util.As[*v1.Pod](before, after)
 	if err != nil {
 		return fwk.Queue, err
 	}
-	if is != nil && is.UID == pod.UID {
-		return hint(was == nil || intent.Changed(was, is) || p.asksLess(was, is)), nil
-	}
-	if _, err := intent.Parse(pod); err != nil || was == nil || was.Spec.NodeName == "" {
+	if is == nil || is.UID != pod.UID {
 		return fwk.QueueSkip, nil
 	}
-	left := is == nil || intent.IsFinished(is) && !intent.IsFinished(was)
-	return hint(left || p.asksLess(was, is)), nil
+	return hint(was == nil || intent.Changed(was, is) || p.asksLess(was, is)), nil
+}
+
+// afterPodLeft sees pods that were deleted, finished, scaled down, or are no
+// longer nominated to a node.
+func (p *BinPack) afterPodLeft(_ klog.Logger, pod *v1.Pod, before, after any) (fwk.QueueingHint, error) {
+	was, is, err := util.As[*v1.Pod](before, after)
+	if err != nil {
+		return fwk.Queue, err
+	}
+	if _, err := intent.Parse(pod); err != nil || was == nil {
+		return fwk.QueueSkip, nil
+	}
+	if was.Spec.NodeName == "" && was.Status.NominatedNodeName == "" {
+		return fwk.QueueSkip, nil // it took nothing of any node
+	}
+	return hint(is == nil || is.UID != pod.UID && p.asksLess(was, is)), nil
 }
 
 func (p *BinPack) afterNodeChange(_ klog.Logger, pod *v1.Pod, before, after any) (fwk.QueueingHint, error) {
@@ -49,20 +67,13 @@ func (p *BinPack) afterNodeChange(_ klog.Logger, pod *v1.Pod, before, after any)
 	if _, err := intent.Parse(pod); err != nil {
 		return fwk.QueueSkip, nil
 	}
-	needs, err := p.meter.Pod(pod)
-	if err != nil {
-		return fwk.Queue, err
-	}
-	return hint(p.takesAlone(is, &needs) && (was == nil || p.offersMore(was, is))), nil
+	needs := p.meter.Pod(pod)
+	return hint(is != nil && p.takesAlone(is, &needs) && (was == nil || p.offersMore(was, is))), nil
 }
 
 // asksLess reports whether any request went down between two states of a pod.
 func (p *BinPack) asksLess(was, is *v1.Pod) bool {
-	before, err1 := p.meter.Pod(was)
-	after, err2 := p.meter.Pod(is)
-	if err1 != nil || err2 != nil {
-		return true
-	}
+	before, after := p.meter.Pod(was), p.meter.Pod(is)
 	for i := range before.Requested {
 		if after.Requested[i] < before.Requested[i] {
 			return true
@@ -76,7 +87,7 @@ func (p *BinPack) takesAlone(node *v1.Node, needs *inventory.Needs) bool {
 	info := framework.NewNodeInfo()
 	info.SetNode(node)
 	line := p.lines.of(node)
-	return line.ceiling == 0 || p.overCeiling(line, info, needs) < 0
+	return line.ceiling == 0 || p.overCeilingAlone(line, info, needs) < 0
 }
 
 // offersMore reports whether the node has more, or may be loaded higher, than

@@ -48,10 +48,7 @@ func (s *shapes) observe(pod *v1.Pod) {
 	if intent.IsNodeAgent(pod) || intent.IsFinished(pod) {
 		return
 	}
-	needs, err := s.meter.Pod(pod)
-	if err != nil {
-		return // the pod itself is told by whoever schedules it
-	}
+	needs := s.meter.Pod(pod)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.hist.Observe(needs.Requested)
