@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"crypto/tls"
 	"fmt"
 	"io"
@@ -16,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"plimsoll.dev/scheduler/internal/stack"
+	"plimsoll.dev/scheduler/internal/testkit"
 )
 
 // asScheduler makes the test binary run main itself, so that the real command is
@@ -250,22 +250,11 @@ func grep(text, word string) string {
 // eventually polls until ok returns nil; the child's log tells why it did not.
 func eventually(t *testing.T, c *child, ok func() error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for {
+	testkit.Eventually(t, patience, func() error {
 		err := ok()
-		if err == nil {
-			return
+		if err != nil && c != nil {
+			err = fmt.Errorf("%w\n%s", err, c.log())
 		}
-		select {
-		case <-ctx.Done():
-			if c != nil {
-				t.Fatalf("%v\n%s", err, c.log())
-			}
-			t.Fatal(err)
-		case <-tick.C:
-		}
-	}
+		return err
+	})
 }

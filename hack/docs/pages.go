@@ -50,10 +50,17 @@ func metricsPage(string) (string, error) {
 		}
 	}
 	// A vector without values is not gathered: give each one.
-	metrics.Touch()
+	metrics.Placements.WithLabelValues("", "")
+	metrics.PlacementUtilization.WithLabelValues("")
+	metrics.UsagePolls.WithLabelValues("", "")
+	metrics.UsageNodes.WithLabelValues("", "")
+	metrics.UsageFallbacks.WithLabelValues("", "")
 	families, err := registry.Gather()
 	if err != nil {
 		return "", err
+	}
+	if len(families) != len(metrics.All()) {
+		return "", fmt.Errorf("%d of %d metrics are documented: give the others a value above", len(families), len(metrics.All()))
 	}
 	for _, f := range families {
 		var labels []string

@@ -70,11 +70,26 @@ func TestShareRoundsUpAndNeverOverflows(t *testing.T) {
 	}{
 		{0, 100, 0}, {-5, 100, 0}, {80, 100, 8000}, {800001, 1000000, 8001}, {150, 100, 15000},
 		{1, 0, math.MaxInt32}, {0, 0, 0}, {math.MaxInt64, 1, math.MaxInt32},
+		{900e12, 9e18, 1}, {922337203685477, 1 << 60, 8}, // as an exact integer product would overflow
 		{math.MaxInt64 - 1, math.MaxInt64, 10000}, {math.MaxInt64 / 2, math.MaxInt64, 5000},
 	} {
 		if got := Share(tc.used, tc.allocatable); got != tc.want {
 			t.Errorf("Share(%d, %d) = %d, want %d", tc.used, tc.allocatable, got, tc.want)
 		}
+	}
+}
+
+func TestSumsSaturate(t *testing.T) {
+	a, b := Vector{math.MaxInt64, 1}, Vector{1, 2}
+	if got, want := a.Plus(&b), (Vector{math.MaxInt64, 3}); got != want {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+func TestAResourceTheNodeLacksDoesNotFillIt(t *testing.T) {
+	// A device plugin that died leaves pods that use what the node no longer has.
+	if u, _ := cpuMemory(t).Utilization(&Vector{1000, 0}, &Vector{500, gib}); u != Percent(50) {
+		t.Errorf("got %v, want 50%%", u)
 	}
 }
 

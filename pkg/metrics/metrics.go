@@ -70,14 +70,3 @@ func Register() {
 func All() []metrics.Registerable {
 	return []metrics.Registerable{Placements, PlacementUtilization, UsagePolls, UsageNodes, UsageFallbacks}
 }
-
-// Touch gives every metric a value of zero under empty labels, so that their
-// documentation can be gathered. Only the generator of the reference page calls
-// it.
-func Touch() {
-	Placements.WithLabelValues("", "")
-	PlacementUtilization.WithLabelValues("")
-	UsagePolls.WithLabelValues("", "")
-	UsageNodes.WithLabelValues("", "")
-	UsageFallbacks.WithLabelValues("", "")
-}

@@ -46,6 +46,16 @@ func TestMistakesInTheCallerShow(t *testing.T) {
 	}
 }
 
+func TestWhatUsersWriteIsRepeatedAsItIsButNotAtAnyLength(t *testing.T) {
+	r := Say(AnnotationInvalid, "key", "k", "value", Quote("{want}"), "want", "a number")
+	if want := `annotation k: "{want}" is not valid: a number`; r.Message != want {
+		t.Errorf("got %q, want %q", r.Message, want)
+	}
+	if got := Quote(strings.Repeat("ä", 200_000)); len(got) > 3*longest {
+		t.Errorf("a value of 200,000 runes is repeated in %d bytes", len(got))
+	}
+}
+
 func TestOtherPluginsHaveNoCodeOfOurs(t *testing.T) {
 	if code, ok := CodeOf("NodeResourcesFit", "Insufficient cpu"); ok {
 		t.Errorf("got %q, want none", code)

@@ -1,7 +1,6 @@
 package integration
 
 import (
-	"context"
 	"fmt"
 	"strings"
 	"sync"
@@ -154,19 +153,5 @@ func condition(pod *v1.Pod) string {
 // eventually polls until ok returns nil.
 func (c *cluster) eventually(ok func() error) {
 	c.Helper()
-	ctx, cancel := context.WithTimeout(c.Context(), patience)
-	defer cancel()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		err := ok()
-		if err == nil {
-			return
-		}
-		select {
-		case <-ctx.Done():
-			c.Fatal(err)
-		case <-tick.C:
-		}
-	}
+	testkit.Eventually(c.T, patience, ok)
 }
