@@ -1,0 +1,24 @@
+package share
+
+// Weights say how much each term of a Loss counts; the package comment says
+// what the terms are.
+type Weights struct {
+	// Per thousandth of a GPU.
+	Fragment, Starved, Piece, Scarcity, Cores, Sets, IdleGPU float64
+	// Per core.
+	IdleCore float64
+	// Per GPU, and per node, that was empty.
+	OpenGPU, OpenNode float64
+}
+
+// DefaultWeights come from a sweep over five lists of the openb trace, filling
+// up and with tasks that come and go, on other orders of arrival than those the
+// benchmarks report. Most have a wide optimum. Three are a compromise: more
+// Starved, more Scarcity or less IdleGPU fill a cluster up better once, and
+// break more sets of GPUs when tasks come and go.
+func DefaultWeights() Weights {
+	return Weights{
+		Fragment: 1, Starved: .2, Piece: 40, Scarcity: .8, Cores: 2, Sets: .1,
+		IdleGPU: .04, IdleCore: .1, OpenGPU: 5, OpenNode: 5,
+	}
+}
