@@ -27,9 +27,9 @@
 // The worth of what is free is the number of slices that the future can still
 // use, between three opinions of the future:
 //
-//	worth = 0.3 · Σ over profiles p  weight(p) · size(p) · copies(p)   one profile comes, again and again
-//	      + 0.6 · the most slices that any set of instances can use    exactly what fits comes
-//	      + 0.1 · all slices, if none is used yet                      the GPU is needed as a whole
+//	worth = 0.36 · Σ over profiles p  weight(p) · size(p) · copies(p)   one profile comes, again and again
+//	      + 0.54 · the most slices that any set of instances can use    exactly what fits comes
+//	      + 0.10 · all slices, if none is used yet                      the GPU is needed as a whole
 //	loss  = worth(before) - worth(after)
 //
 // The placement with the least loss is best, on whichever GPU; of equal ones that
@@ -39,12 +39,16 @@
 // USENIX ATC'23), with as many copies as fit instead of one. Like the metric of MFI
 // (arXiv 2511.18906), which also places where fragmentation grows least, it keeps
 // places for large profiles. Alone it puts a 1g at slice 6, where it spoils few
-// places but leaves slice 7 out of everyone's reach. The second notices exactly this: a slice that no combination
-// can use is lost until a neighbour leaves. Where every free slice can always be
-// used (A30, RTX PRO 6000) it decides nothing, and FGD remains. Any factor of 1.7
-// to 2.3 between the two chooses alike on eight slices; from 2.4 on a 1g would
-// rather open an empty GPU than strand slice 7. The third keeps it from that when
-// unequal weights narrow the margin, and decides nothing with equal ones.
+// places but leaves slice 7 out of everyone's reach. The second notices exactly
+// this: a slice that no combination can use is lost until a neighbour leaves. Where
+// every free slice can always be used (A30, RTX PRO 6000) it decides nothing, and
+// FGD remains. The factor between the two, 1.5, has a reason: the first two of
+// three 1g go to slices 4 and 5, so that slice 7 stays in reach, but the third
+// goes to 6 rather than into the lower half, so that a 4g still fits beside them.
+// From 1.67 on it would not (much the same with the equal mix, a point more when
+// filling with small profiles); from 2.4 on a 1g would rather open an empty GPU
+// than strand slice 7. The third opinion keeps it from that when unequal weights
+// narrow the margin, and decides nothing with equal ones.
 //
 // In the best future a profile with less than half of an equal weight counts in
 // proportion, so that no slice is kept for what nobody asks for. Worths are
@@ -58,13 +62,13 @@
 // the longest free run for filling; the ideal may move what runs.
 //
 //	mix        first fit        FGD              PHI              this rule        ideal
-//	equal      90.8 80.7 91.1   98.8 90.8 97.9   97.1 88.4 98.9   98.9 91.0 98.9   99.7 94.1 99.7
-//	small      92.7 84.2 95.4   99.6 92.1 95.4   97.4 90.1 99.3   99.7 92.6 98.5   99.9 95.0 99.7
-//	big        92.3 82.3 88.0   98.4 90.5 98.4   97.9 89.6 98.5   98.4 90.5 98.5   99.4 93.4 99.4
-//	1g+7g      92.6 81.3 92.8   98.0 89.3 96.4   97.9 89.0 96.4   97.9 88.9 96.4   99.4 93.3 99.3
-//	inference  97.5 87.7 96.0   99.8 93.6 95.8   99.8 92.8 99.8   99.9 94.0 98.8  100.0 95.5 99.8
-//	no 7g      95.4 86.4 94.0   99.7 92.9 96.9   99.7 92.7 99.3   99.7 93.3 98.8   99.9 95.0 99.7
-//	mean       93.6 83.8 92.9   99.0 91.5 96.8   98.3 90.4 98.7   99.1 91.7 98.3   99.7 94.4 99.6
+//	equal      90.8 80.7 91.1   98.8 90.8 97.9   97.1 88.4 98.9   98.8 91.1 98.7   99.7 94.0 99.7
+//	small      92.7 84.2 95.4   99.6 92.1 95.4   97.4 90.1 99.3   99.6 92.6 97.1   99.9 95.0 99.7
+//	big        92.3 82.3 88.0   98.4 90.5 98.4   97.9 89.6 98.5   98.4 90.4 98.5   99.4 93.4 99.4
+//	1g+7g      92.6 81.3 92.8   98.0 89.3 96.4   97.9 89.0 96.4   98.0 89.1 96.4   99.4 93.3 99.3
+//	inference  97.5 87.7 96.0   99.8 93.6 95.8   99.8 92.8 99.8   99.9 94.1 97.5  100.0 95.5 99.8
+//	no 7g      95.4 86.4 94.0   99.7 92.9 96.9   99.7 92.7 99.3   99.7 93.3 98.3   99.9 95.0 99.7
+//	mean       93.6 83.8 92.9   99.1 91.5 96.8   98.3 90.4 98.7   99.1 91.8 97.8   99.7 94.4 99.6
 //
 // All of it with equal weights. Weights learnt from the mix itself choose alike at
 // the default floor; below it they gain nothing in the mean, and one that turns
