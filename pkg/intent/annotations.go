@@ -34,14 +34,14 @@ type Annotation struct {
 
 // Annotations lists every annotation that this version knows.
 func Annotations() []Annotation {
-	return []Annotation{{
+	return append([]Annotation{{
 		Key:     TargetUtilization,
 		Forms:   "want a whole number of percent from 1 to 100",
 		Example: "65",
 		Doc: "The utilization to which nodes are filled when this pod is placed, in percent of allocatable. " +
 			"It takes the place of the profile's and the pool's target for this pod only.",
 		parse: parseTarget,
-	}}
+	}}, gpuAnnotations()...)
 }
 
 // Intent is what one pod asks for. The zero value asks for nothing beyond the
@@ -49,6 +49,8 @@ func Annotations() []Annotation {
 type Intent struct {
 	// TargetPercent is the pod's own packing target, 1 to 100; 0 if it has none.
 	TargetPercent int64
+	// GPU is what the pod asks of its GPUs.
+	GPU GPU
 }
 
 // AnnotationError says which annotation of a pod is wrong and what would be

@@ -41,3 +41,6 @@ pools:
 	}
 	return -1
 }
+
+// PoolOf is the pool of a node that a label names, "" if the node lacks it.
+func PoolOf(node *v1.Node, label string) string { return node.Labels[label] }

@@ -12,6 +12,7 @@ import (
 const (
 	namespace = "plimsoll"
 	binPack   = "binpack"
+	gpuSlice  = "gpuslice"
 )
 
 // The metrics live as long as the process, like those of the scheduler itself,
@@ -53,6 +54,14 @@ var (
 		Help:           "Pods bound to a node that was judged by requests although measured usage is on, by the state of its sample: stale, missing, invalid.",
 		StabilityLevel: metrics.ALPHA,
 	}, []string{"profile", "state"})
+
+	// Plans shows whether the allocator takes what was planned.
+	Plans = metrics.NewCounterVec(&metrics.CounterOpts{
+		Namespace: namespace, Subsystem: gpuSlice, Name: "plans_total",
+		Help: "Pods whose claims were allocated, by what became of the plan for them: followed, differed (the allocator took other devices), " +
+			"none (the allocator chose alone: the model does not plan for such requests).",
+		StabilityLevel: metrics.ALPHA,
+	}, []string{"profile", "result"})
 )
 
 var register sync.Once
@@ -63,10 +72,12 @@ func Register() {
 		for _, m := range All() {
 			legacyregistry.MustRegister(m)
 		}
+		legacyregistry.CustomMustRegister(GPUStock)
 	})
 }
 
-// All lists the metrics in the order of the reference page.
+// All lists the metrics that are kept up to date, in the order of the reference
+// page; see Described for those that are computed when they are scraped.
 func All() []metrics.Registerable {
-	return []metrics.Registerable{Placements, PlacementUtilization, UsagePolls, UsageNodes, UsageFallbacks}
+	return []metrics.Registerable{Placements, PlacementUtilization, UsagePolls, UsageNodes, UsageFallbacks, Plans}
 }

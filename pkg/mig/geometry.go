@@ -12,9 +12,10 @@ const (
 	// tableSlices is the largest grid whose states are all listed in tables: 4096
 	// of them. Every GPU that can be partitioned today is within it.
 	tableSlices = 12
-	// MaxProfiles and MaxPlacements bound what a geometry is made of, so that a
-	// driver that publishes nonsense costs a refusal instead of minutes.
-	MaxProfiles   = 64
+	// MaxProfiles is how many profiles a geometry may have: a driver that publishes
+	// nonsense costs a refusal instead of minutes.
+	MaxProfiles = 64
+	// MaxPlacements is how many placements all profiles together may have.
 	MaxPlacements = 4096
 )
 

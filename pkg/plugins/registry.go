@@ -6,6 +6,7 @@ import (
 	"k8s.io/kubernetes/cmd/kube-scheduler/app"
 	frameworkruntime "k8s.io/kubernetes/pkg/scheduler/framework/runtime"
 
+	"plimsoll.dev/scheduler/pkg/devices"
 	"plimsoll.dev/scheduler/pkg/plugins/archaware"
 	"plimsoll.dev/scheduler/pkg/plugins/binpack"
 	"plimsoll.dev/scheduler/pkg/plugins/gpuslice"
@@ -18,14 +19,20 @@ import (
 type Shared struct {
 	// Recorder is told why pods were placed; nil if nobody asks.
 	Recorder verdict.Recorder
+	// Devices is the device model; nil for one of this registry's own. Profiles
+	// must share one, to see each other's allocations in flight.
+	Devices *devices.Shared
 }
 
 // Registry returns the plugins' factories by name.
 func Registry(shared Shared) frameworkruntime.Registry {
+	if shared.Devices == nil {
+		shared.Devices = &devices.Shared{}
+	}
 	return frameworkruntime.Registry{
 		topology.Name:  topology.New,
 		archaware.Name: archaware.New,
-		gpuslice.Name:  gpuslice.New,
+		gpuslice.Name:  gpuslice.New(shared.Devices, shared.Recorder),
 		binpack.Name:   binpack.New(shared.Recorder),
 	}
 }

@@ -9,10 +9,10 @@ import (
 // arrival. BenchmarkOpenB is the large one.
 func TestLessIsLeftIdleThanByBestFitOrAtRandom(t *testing.T) {
 	tr := syntheticTrace(10)
-	mean := func(make func(seed int64) policy) (sum float64) {
+	mean := func(newPolicy func(seed int64) policy) (sum float64) {
 		const seeds = 2
 		for seed := range int64(seeds) {
-			sum += fill(tr, make(seed), seed, 1)[0] / seeds
+			sum += fill(tr, newPolicy(seed), seed, 1)[0] / seeds
 		}
 		return sum
 	}

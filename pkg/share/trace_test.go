@@ -56,7 +56,7 @@ func readCSV(path string) ([]record, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	rows, err := csv.NewReader(f).ReadAll()
 	if err != nil || len(rows) == 0 {
 		return nil, fmt.Errorf("reading %s: %d rows, %w", path, len(rows), err)

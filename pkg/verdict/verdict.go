@@ -25,6 +25,28 @@ const (
 	OpenedEmptyNode   Code = "OpenedEmptyNode"
 	PackedOverTarget  Code = "PackedOverTarget"
 	PackingOutweighed Code = "PackingOutweighed"
+
+	DevicesMissing           Code = "DevicesMissing"
+	DevicePoolUnusable       Code = "DevicePoolUnusable"
+	DeviceClassMissing       Code = "DeviceClassMissing"
+	DeviceNotSelected        Code = "DeviceNotSelected"
+	DeviceTooSmall           Code = "DeviceTooSmall"
+	DeviceAgainstAnnotations Code = "DeviceAgainstAnnotations"
+	DeviceTainted            Code = "DeviceTainted"
+	DevicesTaken             Code = "DevicesTaken"
+	DeviceTooFragmented      Code = "DeviceTooFragmented"
+	DevicesNotTogether       Code = "DevicesNotTogether"
+
+	GPULayoutChanging   Code = "GPULayoutChanging"
+	GPULayoutInvalid    Code = "GPULayoutInvalid"
+	GPUMemoryUnknown    Code = "GPUMemoryUnknown"
+	GPUModelsMixed      Code = "GPUModelsMixed"
+	GPUMemoryTooSmall   Code = "GPUMemoryTooSmall"
+	GPUSharingUnknown   Code = "GPUSharingUnknown"
+	GPUIsolationTooWeak Code = "GPUIsolationTooWeak"
+
+	DevicesChosen   Code = "DevicesChosen"
+	DevicesAllotted Code = "DevicesAllotted"
 )
 
 // Kind says what a reason is a reason for.
@@ -42,7 +64,8 @@ const (
 
 // Entry documents one reason.
 type Entry struct {
-	Code   Code
+	Code Code
+	// Plugin is empty if any plugin may say it.
 	Plugin string
 	Kind   Kind
 	// Text is the sentence; each {name} is filled in when it is uttered.
@@ -56,7 +79,7 @@ func Table() []Entry { return slices.Clone(table) }
 
 // table never changes.
 var table = []Entry{
-	{AnnotationInvalid, "BinPack", Invalid,
+	{AnnotationInvalid, "", Invalid,
 		`annotation {key}: {value} is not valid: {want}`,
 		"Correct or remove the annotation; the pod is tried again at once."},
 	{OverCeiling, "BinPack", Refused,
@@ -74,7 +97,69 @@ var table = []Entry{
 	{PackingOutweighed, "BinPack", Placed,
 		`preferences outweighed packing, another node packs better: {resource} at {utilization} after placement, target {target}`,
 		"The pod's preferred affinities, spread constraints or prioritized device requests, or soft taints, decided."},
+
+	{DevicesMissing, gpuSlice, Refused,
+		`node(s) publish no devices for claims`,
+		"A node whose DRA driver publishes ResourceSlices."},
+	{DevicePoolUnusable, gpuSlice, Refused,
+		`node(s) publish devices that cannot be allocated: {detail}`,
+		"The driver completing or correcting its ResourceSlices; its log says more."},
+	{DeviceClassMissing, gpuSlice, Refused,
+		`node(s) have no device of class {detail}, which request {request} asks for`,
+		"A node with such a device, or another deviceClassName."},
+	{DeviceNotSelected, gpuSlice, Refused,
+		`node(s) have devices of class {detail}, but none that the selectors of request {request} accept`,
+		"Wider selectors. A name overstates memory: a 2g.20gb has 19.6Gi."},
+	{DeviceTooSmall, gpuSlice, Refused,
+		`node(s) have devices of class {detail} that request {request} accepts, but none with the capacity it asks for`,
+		"A smaller capacity request, one that the device's requestPolicy allows, or a larger device."},
+	{DeviceAgainstAnnotations, gpuSlice, Refused,
+		`node(s) have devices for request {request} with {has}, but the pod's annotations ask for {want}`,
+		"A claim and annotations that agree: either alone says enough."},
+	{DeviceTainted, gpuSlice, Refused,
+		`node(s) have devices for request {request}, but all are tainted ({detail})`,
+		"The driver taking the taint away, or a toleration in the request."},
+	{DevicesTaken, gpuSlice, Refused,
+		`node(s) have too few free devices for request {request}: {detail}`,
+		"A claim being deallocated: pods that use one leaving."},
+	{DeviceTooFragmented, gpuSlice, Refused,
+		`node(s) have GPUs for request {request}, but what is left of them is too little or in pieces ({detail})`,
+		"Pods leaving a GPU, so that its parts come together; a smaller profile."},
+	{DevicesNotTogether, gpuSlice, Refused,
+		`node(s) have devices for each request of claim {request}, but not for all together as its constraints ask`,
+		"Pods leaving, fewer constraints, or a larger node."},
+
+	{GPULayoutChanging, gpuSlice, Refused,
+		`node(s) are changing the MIG layout of their GPUs ({label})`,
+		"The change ending: mig-manager says so in the label."},
+	{GPULayoutInvalid, gpuSlice, Refused,
+		`node(s) have a MIG layout that cannot be offered as {resource} ({label})`,
+		"A layout that is alike on all GPUs of the node, or the mixed strategy."},
+	{GPUMemoryUnknown, gpuSlice, Refused,
+		`node(s) do not say how much memory {resource} has (label {label}), which {key} asks for`,
+		"GPU feature discovery labelling the node."},
+	{GPUModelsMixed, gpuSlice, Refused,
+		`node(s) have GPUs of several models, and labels for {count} of their {resource} only`,
+		"Nodes with one GPU model, or claims (DRA)."},
+	{GPUMemoryTooSmall, gpuSlice, Refused,
+		`node(s) have {has} of memory per {resource}, {key} asks for {need}`,
+		"A larger GPU, slice or share, or a smaller need."},
+	{GPUSharingUnknown, gpuSlice, Refused,
+		`node(s) do not say how {resource} is shared (label {label}), and the pod accepts nothing weaker than {floor}`,
+		"GPU feature discovery labelling the node, or a weaker floor."},
+	{GPUIsolationTooWeak, gpuSlice, Refused,
+		`node(s) isolate {resource} by {has}, and the pod accepts nothing weaker than {floor}`,
+		"A node that isolates better, or a weaker floor."},
+
+	{DevicesChosen, gpuSlice, Placed,
+		`took {devices}, at a loss of {loss} of a GPU's usable room`,
+		""},
+	{DevicesAllotted, gpuSlice, Placed,
+		`took {devices}, chosen by the allocator alone`,
+		"What the claim asks is not planned for (admin access, all devices tied by a constraint), or a selector fails on some device."},
 }
+
+const gpuSlice = "GPUSlice"
 
 // Lookup returns the entry of a code.
 func Lookup(code Code) (Entry, bool) {
@@ -130,7 +215,7 @@ func Quote(value string) string {
 func CodeOf(plugin, message string) (Code, bool) {
 	var found Entry
 	for i, e := range table {
-		if e.Plugin == plugin && len(e.Text) > len(found.Text) && patterns[i].MatchString(message) {
+		if (e.Plugin == plugin || e.Plugin == "") && len(e.Text) > len(found.Text) && patterns[i].MatchString(message) {
 			found = e
 		}
 	}

@@ -22,7 +22,7 @@ const patience = time.Minute
 
 // cluster is a control plane for one test.
 type cluster struct {
-	*testing.T
+	testing.TB
 	*stack.Stack
 	client  kubernetes.Interface
 	reasons reasons
@@ -52,6 +52,12 @@ func (r *reasons) of(pod string) (verdict.Reason, bool) {
 func start(t *testing.T, nodes string) *cluster {
 	t.Helper()
 	t.Parallel()
+	return launch(t, nodes)
+}
+
+// launch is start without running beside others.
+func launch(t testing.TB, nodes string) *cluster {
+	t.Helper()
 	s, err := stack.Start(t.Context(), stack.Options{Dir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
@@ -61,7 +67,7 @@ func start(t *testing.T, nodes string) *cluster {
 			t.Error(err)
 		}
 	})
-	c := &cluster{T: t, Stack: s, client: s.Client(), reasons: reasons{byPod: map[string]verdict.Reason{}}}
+	c := &cluster{TB: t, Stack: s, client: s.Client(), reasons: reasons{byPod: map[string]verdict.Reason{}}}
 	list, err := testkit.Nodes(nodes)
 	if err != nil {
 		t.Fatal(err)
@@ -153,5 +159,5 @@ func condition(pod *v1.Pod) string {
 // eventually polls until ok returns nil.
 func (c *cluster) eventually(ok func() error) {
 	c.Helper()
-	testkit.Eventually(c.T, patience, ok)
+	testkit.Eventually(c, patience, ok)
 }

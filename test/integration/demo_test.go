@@ -34,6 +34,10 @@ func TestDemo(t *testing.T) {
 	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
 		t.Errorf("%v is left behind in %s: %v", left, filepath.Base(dir), err)
 	}
+	// One GPU holds the three small slices and the large one.
+	if picture := strings.Join(result.Pictures, "\n"); !strings.Contains(picture, "[4g.40gb═══|1g.10gb|1g.10gb|1g.10gb| ]") {
+		t.Errorf("the GPUs are not drawn, or not filled as they should be:\n%s", picture)
+	}
 	checkContract(t, result)
 }
 
@@ -52,7 +56,7 @@ func checkContract(t *testing.T, result *placement.Result) {
 	if err := json.Unmarshal([]byte(text.String()), &got); err != nil {
 		t.Fatal(err)
 	}
-	if got.SchemaVersion != 1 || got.Scheduler != "plimsoll" || len(got.Pods) != 18 || len(got.Summary) == 0 {
+	if got.SchemaVersion != 1 || got.Scheduler != "plimsoll" || len(got.Pods) != 24 || len(got.Summary) == 0 {
 		t.Errorf("schemaVersion %d, scheduler %q, %d pods, summary %v", got.SchemaVersion, got.Scheduler, len(got.Pods), got.Summary)
 	}
 	pending, devices := 0, 0
@@ -87,15 +91,15 @@ func checkContract(t *testing.T, result *placement.Result) {
 			}
 		}
 	}
-	if pending != 2 || devices != 5 {
-		t.Errorf("%d pending and %d devices, want 2 and 5", pending, devices)
+	if pending != 4 || devices != 7 {
+		t.Errorf("%d pending and %d devices, want 4 and 7", pending, devices)
 	}
 }
 
 func TestDemoRefusesAClusterTooSmallForItsExamples(t *testing.T) {
 	t.Parallel()
 	_, err := demo.Run(t.Context(), demo.Options{Nodes: 3, Dir: t.TempDir(), Settle: patience, Progress: func(string) {}})
-	if err == nil || !strings.Contains(err.Error(), "at least 12 nodes, got 3") {
+	if err == nil || !strings.Contains(err.Error(), "at least 14 nodes, got 3") {
 		t.Errorf("error %v, want it to say how many nodes are needed", err)
 	}
 }

@@ -20,4 +20,12 @@ var table = []row{
 	{"topology_spreading", "TopologySpreading", "5000Nodes_5000Pods_QueueingHintsEnabled", sizes{"initNodes": 500, "initPods": 500, "measurePods": 1500}},
 	{"affinity", "SchedulingPodAffinity", "5000Nodes_5000Pods_QueueingHintsEnabled", sizes{"initNodes": 500, "initPods": 300, "measurePods": 1000}},
 	{"misc", "PreemptionAsync", "5000Nodes_QueueingHintsEnabled", sizes{"initNodes": 500, "initPods": 2000, "measurePods": 2000}},
+
+	// Claims: GPUSlice against the in-tree plugin that it wraps.
+	{"dra", "SchedulingWithResourceClaimTemplate", "2000pods_100nodes", sizes{"initPods": 300, "measurePods": 500}},
+	{"dra", "SchedulingWithResourceClaimTemplate", "5000pods_500nodes_QueueingHintsEnabled", nil},
+	{"dra/prioritizedlist", "FirstAvailable", "fast_QueueingHintsEnabled", sizes{"nodesWithDRA": 60, "maxClaimsPerNode": 10, "createPods.count": 400}},
+	{"dra/partitionabledevices", "Partitionable", "2000pods_100nodes", sizes{"nodesWithDRA": 10, "resourceSlices": 60, "initClaims": 60, "measurePods": 60}},
+	{"dra/consumablecapacity", "ConsumableCapacity", "2000pods_100nodes", sizes{"nodesWithDRA": 10, "resourceSlices": 60, "measurePods": 60}},
+	{"dra/extendedresource", "ExtendedResource_25Classes", "2000pods_200nodes", sizes{"nodesWithDRA": 100, "initPods": 200, "measurePods": 400}},
 }

@@ -2,7 +2,6 @@ package binpack
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	v1 "k8s.io/api/core/v1"
@@ -115,7 +114,7 @@ func bestOf(scores fwk.NodeScoreList) best {
 func (p *BinPack) PreFilter(_ context.Context, state fwk.CycleState, pod *v1.Pod, _ []fwk.NodeInfo) (*fwk.PreFilterResult, *fwk.Status) {
 	asked, err := intent.Parse(pod)
 	if err != nil {
-		return nil, refuse(err)
+		return nil, adapt.Refuse(err)
 	}
 	state.Write(requestKey, &request{
 		needs: p.meter.Pod(pod), target: load.Percent(asked.TargetPercent),
@@ -250,30 +249,4 @@ func (p *BinPack) passes(l *line, node fwk.NodeInfo, used *load.Vector, needs *i
 		return dominant
 	}
 	return -1
-}
-
-// maxMistakes is how many wrong annotations a pod is told of at once.
-const maxMistakes = 8
-
-// refuse turns what is wrong with a pod's annotations into a status.
-func refuse(err error) *fwk.Status {
-	var messages []string
-	for _, one := range unjoin(err) {
-		var wrong *intent.AnnotationError
-		if errors.As(one, &wrong) {
-			r := verdict.Say(verdict.AnnotationInvalid, "key", wrong.Key, "value", verdict.Quote(wrong.Value), "want", wrong.Want)
-			messages = append(messages, r.Message)
-		}
-	}
-	if extra := len(messages) - maxMistakes; extra > 0 {
-		messages = append(messages[:maxMistakes], fmt.Sprintf("and %d more annotations are not valid", extra))
-	}
-	return fwk.NewStatus(fwk.UnschedulableAndUnresolvable, messages...)
-}
-
-func unjoin(err error) []error {
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		return joined.Unwrap()
-	}
-	return []error{err}
 }

@@ -2,17 +2,254 @@ package gpuslice
 
 import (
 	"context"
+	"fmt"
 
+	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	utilfeature "k8s.io/apiserver/pkg/util/feature"
 	fwk "k8s.io/kube-scheduler/framework"
+	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/dynamicresources"
+	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/feature"
 
 	"plimsoll.dev/scheduler/internal/adapt"
+	"plimsoll.dev/scheduler/pkg/devices"
+	"plimsoll.dev/scheduler/pkg/intent"
+	"plimsoll.dev/scheduler/pkg/inventory"
+	"plimsoll.dev/scheduler/pkg/metrics"
+	"plimsoll.dev/scheduler/pkg/verdict"
 )
 
 // Name is the plugin's name in scheduler configurations.
 const Name = "GPUSlice"
 
-// New is the plugin's factory.
-func New(_ context.Context, args runtime.Object, _ fwk.Handle) (fwk.Plugin, error) {
-	return adapt.NewIdle(Name, args)
+const (
+	requestKey   fwk.StateKey = Name + "/request"
+	placementKey fwk.StateKey = Name + "/placement"
+)
+
+var (
+	_ fwk.PreEnqueuePlugin  = (*GPUSlice)(nil)
+	_ fwk.PreFilterPlugin   = (*GPUSlice)(nil)
+	_ fwk.FilterPlugin      = (*GPUSlice)(nil)
+	_ fwk.PostFilterPlugin  = (*GPUSlice)(nil)
+	_ fwk.PreScorePlugin    = (*GPUSlice)(nil)
+	_ fwk.ScorePlugin       = (*GPUSlice)(nil)
+	_ fwk.ScoreExtensions   = (*GPUSlice)(nil)
+	_ fwk.ReservePlugin     = (*GPUSlice)(nil)
+	_ fwk.PreBindPlugin     = (*GPUSlice)(nil)
+	_ fwk.PostBindPlugin    = (*GPUSlice)(nil)
+	_ fwk.SignPlugin        = (*GPUSlice)(nil)
+	_ fwk.EnqueueExtensions = (*GPUSlice)(nil)
+)
+
+// inner is what is used of the wrapped plugin.
+type inner interface {
+	fwk.PreEnqueuePlugin
+	fwk.PreFilterPlugin
+	fwk.FilterPlugin
+	fwk.PostFilterPlugin
+	fwk.ScorePlugin
+	fwk.ReservePlugin
+	fwk.PreBindPlugin
+	fwk.SignPlugin
+	fwk.EnqueueExtensions
+}
+
+// GPUSlice is the plugin of one profile.
+type GPUSlice struct {
+	handle    fwk.Handle
+	dra       inner
+	manager   *manager
+	gpus      *inventory.GPUs
+	published published
+	learner   *learner
+	spare     bool
+	recorder  verdict.Recorder
+}
+
+// New returns the plugin's factory. All profiles of a process share the model,
+// which is made when the first of them is: only then are the feature gates
+// settled. The recorder, which may be nil, is told why pods were placed.
+func New(model *devices.Shared, recorder verdict.Recorder) func(context.Context, runtime.Object, fwk.Handle) (fwk.Plugin, error) {
+	return func(ctx context.Context, raw runtime.Object, fh fwk.Handle) (fwk.Plugin, error) {
+		args, err := DecodeArgs(raw)
+		if err != nil {
+			return nil, err
+		}
+		settings, err := args.dynamicResources()
+		if err != nil {
+			return nil, err
+		}
+		learner, err := newLearner(&args)
+		if err != nil {
+			return nil, err
+		}
+		features := feature.NewSchedulerFeaturesFromGates(utilfeature.DefaultFeatureGate)
+		p := &GPUSlice{handle: fh, recorder: recorder, learner: learner, spare: *args.SpareGPUNodes, gpus: inventory.NewGPUs(),
+			manager: &manager{SharedDRAManager: fh.SharedDRAManager(), model: model.Get(dynamicresources.AllocatorFeatures(features))}}
+		wrapped, err := dynamicresources.New(ctx, settings, &handle{fh, p.manager}, features)
+		if err != nil {
+			return nil, fmt.Errorf("starting DynamicResources inside %s: %w", Name, err)
+		}
+		var ok bool
+		if p.dra, ok = wrapped.(inner); !ok {
+			return nil, fmt.Errorf("starting DynamicResources inside %s: %T lacks an extension point", Name, wrapped)
+		}
+		metrics.Register()
+		if features.EnableDynamicResourceAllocation {
+			p.expose(ctx, args.PoolLabel)
+		}
+		return p, p.watch(features.EnableDynamicResourceAllocation)
+	}
+}
+
+// Name implements fwk.Plugin.
+func (p *GPUSlice) Name() string { return Name }
+
+// PreEnqueue keeps pods whose claims do not exist yet out of the queue.
+func (p *GPUSlice) PreEnqueue(ctx context.Context, pod *v1.Pod) *fwk.Status {
+	return p.dra.PreEnqueue(ctx, pod)
+}
+
+// PreFilter reads the pod, plans its claims on every node, and has the wrapped
+// plugin build its allocator over the slices in that order.
+func (p *GPUSlice) PreFilter(ctx context.Context, state fwk.CycleState, pod *v1.Pod, nodes []fwk.NodeInfo) (*fwk.PreFilterResult, *fwk.Status) {
+	asked, err := intent.Parse(pod)
+	if err != nil {
+		return nil, adapt.Refuse(err)
+	}
+	r := p.read(pod, &asked)
+	var result *fwk.PreFilterResult
+	var status *fwk.Status
+	r.view = p.manager.planning(r.shape, p.learner.worth(), func() {
+		result, status = p.dra.PreFilter(ctx, state, pod, nodes)
+	})
+	p.learner.observe(r, p.census)
+	state.Write(requestKey, r)
+	switch {
+	case status.IsSkip() && !r.checksLabels():
+		return result, status
+	case status.IsSkip():
+		return result, nil
+	}
+	r.claims = status.IsSuccess()
+	return result, status
+}
+
+// PreFilterExtensions is nil, as that of the wrapped plugin: evicting a pod does
+// not free its devices at once.
+func (p *GPUSlice) PreFilterExtensions() fwk.PreFilterExtensions { return nil }
+
+// Filter asks the allocator about claims, and the node's labels about what the
+// pod wants of device plugins.
+func (p *GPUSlice) Filter(ctx context.Context, state fwk.CycleState, pod *v1.Pod, node fwk.NodeInfo) *fwk.Status {
+	r, err := adapt.State[*request](state, requestKey)
+	if err != nil {
+		return fwk.AsStatus(err)
+	}
+	if r.claims {
+		if status := p.dra.Filter(ctx, state, pod, node); !status.IsSuccess() {
+			return r.explained(status, node.Node().Name)
+		}
+		if status := r.withinLimits(node.Node().Name); status != nil {
+			return status
+		}
+	}
+	if r.checksLabels() {
+		return r.refusal(p.gpus.Facts(node.Node()))
+	}
+	return nil
+}
+
+// PostFilter lets the wrapped plugin give up allocations that stand in the way.
+func (p *GPUSlice) PostFilter(ctx context.Context, state fwk.CycleState, pod *v1.Pod, statuses fwk.NodeToStatusReader) (*fwk.PostFilterResult, *fwk.Status) {
+	if r, err := adapt.State[*request](state, requestKey); err != nil || !r.claims {
+		// Refused by another plugin, or a pod without claims: nothing to give up.
+		return nil, fwk.NewStatus(fwk.Unschedulable)
+	}
+	return p.dra.PostFilter(ctx, state, pod, statuses)
+}
+
+// PreScore puts the nodes in order; a pod for which all are alike costs no more.
+func (p *GPUSlice) PreScore(ctx context.Context, state fwk.CycleState, pod *v1.Pod, nodes []fwk.NodeInfo) *fwk.Status {
+	r, err := adapt.State[*request](state, requestKey)
+	if err != nil {
+		return fwk.AsStatus(err)
+	}
+	differ, status := p.compare(ctx, state, pod, r, nodes)
+	if !status.IsSuccess() || differ {
+		return status
+	}
+	return fwk.NewStatus(fwk.Skip)
+}
+
+// Score is the node's place in that order, negated: only the order matters.
+func (p *GPUSlice) Score(_ context.Context, state fwk.CycleState, _ *v1.Pod, node fwk.NodeInfo) (int64, *fwk.Status) {
+	r, err := adapt.State[*request](state, requestKey)
+	if err != nil {
+		return 0, fwk.AsStatus(err)
+	}
+	if r.places == nil {
+		return -p.worthOf(node.Node()), nil // asks for no GPU
+	}
+	return -r.places[node.Node().Name], nil
+}
+
+// ScoreExtensions implements fwk.ScorePlugin.
+func (p *GPUSlice) ScoreExtensions() fwk.ScoreExtensions { return p }
+
+// NormalizeScore keeps the order of the nodes, exactly at the top.
+func (p *GPUSlice) NormalizeScore(_ context.Context, _ fwk.CycleState, _ *v1.Pod, scores fwk.NodeScoreList) *fwk.Status {
+	adapt.DenseRank(scores)
+	return nil
+}
+
+// Reserve has the wrapped plugin take the devices, and compares them with the
+// plan.
+func (p *GPUSlice) Reserve(ctx context.Context, state fwk.CycleState, pod *v1.Pod, nodeName string) *fwk.Status {
+	var status *fwk.Status
+	taken := p.manager.reserving(func() { status = p.dra.Reserve(ctx, state, pod, nodeName) })
+	if !status.IsSuccess() {
+		return status
+	}
+	if r, err := adapt.State[*request](state, requestKey); err == nil {
+		if placed := p.placed(ctx, r, taken, pod, nodeName); placed != nil {
+			state.Write(placementKey, placed)
+		}
+	}
+	return nil
+}
+
+// Unreserve gives the devices back.
+func (p *GPUSlice) Unreserve(ctx context.Context, state fwk.CycleState, pod *v1.Pod, nodeName string) {
+	p.dra.Unreserve(ctx, state, pod, nodeName)
+}
+
+// PreBindPreFlight tells whether PreBind has anything to do.
+func (p *GPUSlice) PreBindPreFlight(ctx context.Context, state fwk.CycleState, pod *v1.Pod, nodeName string) (*fwk.PreBindPreFlightResult, *fwk.Status) {
+	return p.dra.PreBindPreFlight(ctx, state, pod, nodeName)
+}
+
+// PreBind writes the allocation.
+func (p *GPUSlice) PreBind(ctx context.Context, state fwk.CycleState, pod *v1.Pod, nodeName string) *fwk.Status {
+	return p.dra.PreBind(ctx, state, pod, nodeName)
+}
+
+// PostBind reports the placement.
+func (p *GPUSlice) PostBind(ctx context.Context, state fwk.CycleState, pod *v1.Pod, nodeName string) {
+	if placed, err := adapt.State[*placement](state, placementKey); err == nil {
+		p.report(ctx, placed, pod, nodeName)
+	}
+}
+
+// SignPod signs what is read of the pod. Pods with claims are not alike: the
+// wrapped plugin declines.
+func (p *GPUSlice) SignPod(ctx context.Context, pod *v1.Pod) ([]fwk.SignFragment, *fwk.Status) {
+	fragments, status := p.dra.SignPod(ctx, pod)
+	if !status.IsSuccess() {
+		return nil, status
+	}
+	return append(fragments,
+		fwk.SignFragment{Key: Name + ".PodGPUs()", Value: inventory.PodGPUs(pod)},
+		fwk.SignFragment{Key: intent.Prefix + "*", Value: intent.Given(pod)}), nil
 }

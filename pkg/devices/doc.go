@@ -1,0 +1,42 @@
+// Package devices is the model of what DRA drivers publish and what of it is
+// allocated: every pool, device, counter and capacity, and the GPUs behind them.
+// It answers which devices of a node serve a pod's claims best, without asking
+// the allocator, and puts the ResourceSlices in the order in which the
+// allocator, which takes the first that fits, takes just those.
+//
+//	ResourceSlices ──▶ pools ──▶ GPUs: a grid (pkg/mig), a share, a whole one
+//	allocated state ─▶ what is free of their counters and capacities
+//	claims, classes ─▶ Shape: selectors evaluated once for each device
+//	                       │
+//	                       ▼
+//	View: per node a Plan (devices, cost) or a Why, and all slices in order
+//
+// A driver is understood by the standard fields alone: counters that are units
+// with a running number are a grid ("memory-slice-0" to "-7"), devices that take
+// them are its placements, and whatever else they take is counted.
+//
+// # Exactness
+//
+// The allocator stays the only judge: the order never changes a verdict, only
+// the choice. Where an order could change it, or the model does not know, the
+// natural order is kept and the allocator decides alone:
+//
+//   - a selector that fails on some device (whether the allocator meets it
+//     depends on the order)
+//   - admin access; more than 32 devices; amounts that thousandths cannot hold
+//   - constraints tied over a request for all devices (one that breaks them is an
+//     error), and distinctAttribute over more than two devices of a request or
+//     over alternatives: of each request the allocator remembers only the device
+//     it added last
+//   - pools that are not on one node alone
+//
+// In-tree quirks that no order touches: counters are kept by the name of the
+// pool, not by driver; one counter below zero refuses every device of the pool
+// that takes counters; a request for all devices fails while any pool that
+// reaches the node, another node's counters included, is incomplete.
+//
+// # Cost
+//
+// A node is planned anew only when its devices, or the worth of free room,
+// changed since the shape was last asked for; all else is a lookup a node.
+package devices

@@ -1,0 +1,176 @@
+package devices
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Kind says how far a node's devices are from serving a request.
+type Kind uint8
+
+// The kinds, from the farthest to the nearest.
+const (
+	// Served: there is nothing to explain.
+	Served Kind = iota
+	// NothingPublished: the node has no devices.
+	NothingPublished
+	// PoolUnusable: Detail says what is wrong with what its driver publishes.
+	PoolUnusable
+	// NoneOfClass: no device is of class Detail.
+	NoneOfClass
+	// NoneSelected: no device of class Detail matches the selectors.
+	NoneSelected
+	// NoneLarge: none that matches has the capacity asked for.
+	NoneLarge
+	// AgainstAnnotations: none that matches meets the pod's annotations; Detail
+	// says what they have.
+	AgainstAnnotations
+	// AllTainted: all that match carry a taint, Detail, that is not tolerated.
+	AllTainted
+	// AllTaken: fewer are free than are asked for. Detail counts.
+	AllTaken
+	// TooLittleLeft: some are free, but their GPUs have too little of Detail left.
+	TooLittleLeft
+	// NotTogether: each request could be served alone, but not all with the
+	// claim's constraints.
+	NotTogether
+)
+
+// Why says why a node cannot serve a shape: the request that comes farthest from
+// it, of the claim as the pod calls it.
+type Why struct {
+	Kind           Kind
+	Claim, Request string
+	Detail         string
+}
+
+// explain finds the request that stands in the way. It is only asked once
+// nothing was found, and its answer is kept with the plan.
+func (q *search) explain() Why {
+	q.reset()
+	for i := range q.shape.claims {
+		c := &q.shape.claims[i]
+		for j := range c.requests {
+			var nearest Why
+			served := false
+			for k := range c.requests[j].alternatives {
+				// Of alternatives, the nearest to being served tells most.
+				why := q.explainAlone(slot{claim: i, request: j, alternative: k, fixed: -1})
+				served = served || why.Kind == Served
+				if why.Kind > nearest.Kind {
+					nearest = why
+				}
+			}
+			if !served {
+				nearest.Claim, nearest.Request = c.name, c.requests[j].name
+				return nearest
+			}
+		}
+	}
+	return Why{Kind: NotTogether, Claim: q.shape.claims[0].name}
+}
+
+// reset forgets what the search chose.
+func (q *search) reset() {
+	q.free, q.used, q.taken, q.capacity = nil, nil, nil, nil
+	q.slots, q.chosen = nil, nil
+	q.prepare()
+}
+
+// explainAlone judges one alternative on its own, without constraints.
+func (q *search) explainAlone(s slot) Why {
+	a := q.alternativeOf(&s)
+	why := q.unusablePool()
+	if why.Kind == Served {
+		why = Why{Kind: NoneOfClass, Detail: a.selector.class}
+	}
+	free, fitting := 0, 0
+	for p := range q.n.pools {
+		if q.n.pools[p].unusable != "" {
+			continue
+		}
+		s.pool = p
+		found := q.m.match(q.n.pools[p], a.selector)
+		for d := range q.n.pools[p].devices {
+			here := q.judge(&s, d, found)
+			if here.Kind >= AllTaken || here.Kind == Served {
+				fitting++
+			}
+			if here.Kind == Served {
+				free++
+			} else if here.Kind > why.Kind {
+				why = here
+			}
+		}
+	}
+	switch {
+	case a.all && fitting > 0 && free == fitting, !a.all && free >= a.count:
+		return Why{}
+	case free > 0 || why.Kind == AllTaken:
+		return Why{Kind: AllTaken, Detail: fmt.Sprintf("%d asked for, %d of %d free", max(a.count, 1), free, fitting)}
+	}
+	return why
+}
+
+// judge tells what stands between one device and one request.
+func (q *search) judge(s *slot, device int, found *match) Why {
+	a := q.alternativeOf(s)
+	p := q.n.pools[s.pool]
+	d := &p.devices[device]
+	switch {
+	case !found.ofClass[device]:
+		return Why{Kind: NoneOfClass, Detail: a.selector.class}
+	case !found.selected[device]:
+		return Why{Kind: NoneSelected, Detail: a.selector.class}
+	case !found.fits[device]:
+		return Why{Kind: NoneLarge, Detail: a.selector.class}
+	case !q.shape.limits.accept(d, found.needs[device]):
+		return Why{Kind: AgainstAnnotations, Detail: fmt.Sprintf("%dMi, %s", gets(d, found.needs[device])>>20, d.isolation())}
+	case !found.open[device]:
+		return Why{Kind: AllTainted, Detail: taintsOf(d)}
+	case d.allocated || !d.hasRoom(found.needs[device], nil):
+		return Why{Kind: AllTaken}
+	}
+	if !q.countsCounters(s.pool, device) {
+		return Why{}
+	}
+	short := ""
+	for _, t := range d.takes {
+		if p.free[t.counter] < t.milli {
+			name := p.counters[t.counter]
+			if short == "" || family(name) != name {
+				short = family(name) // one of many alike says more: memory slices
+			}
+		}
+	}
+	if short != "" {
+		return Why{Kind: TooLittleLeft, Detail: short}
+	}
+	if p.overdrawn {
+		return Why{Kind: PoolUnusable, Detail: "more of its counters is allocated than it has"}
+	}
+	return Why{}
+}
+
+func taintsOf(d *device) string {
+	var out []string
+	for _, t := range d.spec.Taints {
+		out = append(out, t.Key)
+	}
+	return strings.Join(out, ", ")
+}
+
+// family names a counter without its running number.
+func family(counter string) string {
+	return strings.TrimRight(counter, "-0123456789")
+}
+
+// unusablePool says what is wrong with the first pool that is not usable.
+func (q *search) unusablePool() Why {
+	for _, p := range q.n.pools {
+		if p.unusable != "" {
+			return Why{Kind: PoolUnusable, Detail: fmt.Sprintf("pool %s of driver %s: %s", p.id.name, p.id.driver, p.unusable)}
+		}
+	}
+	return Why{}
+}

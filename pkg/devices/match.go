@@ -1,0 +1,181 @@
+package devices
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	resourceapi "k8s.io/api/resource/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/dynamic-resource-allocation/cel"
+	"k8s.io/dynamic-resource-allocation/resourceclaim"
+)
+
+// selector is the part of a request that depends on a device alone: class and
+// selectors, tolerations, and the capacity asked for. Shapes share it.
+type selector struct {
+	class       string
+	ofClass     []resourceapi.DeviceSelector
+	own         []resourceapi.DeviceSelector
+	tolerations []resourceapi.DeviceToleration
+	requests    map[resourceapi.QualifiedName]resource.Quantity
+	sized       bool
+}
+
+// match is a selector's answer for each device of a pool.
+type match struct {
+	// ofClass: devices of the class; fits: those that the selectors accept too
+	// and that have the capacity at all; open: those whose taints are tolerated.
+	ofClass, selected, fits, open []bool
+	// needs is what an allocation takes of a shared device's capacities, in their
+	// order; nil for other devices.
+	needs [][]int64
+	// candidates are the devices that fit and are open.
+	candidates []int
+	// err is a CEL error on some device: the natural order decides whether the
+	// allocator meets it, so that order is kept.
+	err error
+}
+
+func (m *Model) selectorFor(d *detail, class *resourceapi.DeviceClass) (*selector, error) {
+	for _, s := range d.selectors {
+		if s.CEL == nil {
+			return nil, fmt.Errorf("unknown selector type: %w", errOpaque)
+		}
+	}
+	for _, s := range class.Spec.Selectors {
+		if s.CEL == nil {
+			return nil, fmt.Errorf("device class %s: unknown selector type: %w", class.Name, errOpaque)
+		}
+	}
+	key, err := json.Marshal([]any{class.Name, class.UID, class.ResourceVersion, d.selectors, d.tolerations, d.capacity})
+	if err != nil {
+		return nil, fmt.Errorf("encoding request: %w", err)
+	}
+	if s := m.selectors[string(key)]; s != nil {
+		return s, nil
+	}
+	s := &selector{class: class.Name, ofClass: class.Spec.Selectors, own: d.selectors, tolerations: d.tolerations}
+	if d.capacity != nil {
+		s.requests = d.capacity.Requests
+	}
+	for _, own := range d.selectors {
+		s.sized = s.sized || strings.Contains(own.CEL.Expression, ".capacity")
+	}
+	m.selectors[string(key)] = s
+	return s, nil
+}
+
+// match answers from the pool's cache.
+func (m *Model) match(p *pool, s *selector) *match {
+	if known := p.matches[s]; known != nil {
+		return known
+	}
+	answer := m.evaluate(p, s)
+	p.matches[s] = answer
+	return answer
+}
+
+func (m *Model) evaluate(p *pool, s *selector) *match {
+	n := len(p.devices)
+	bools := make([]bool, 4*n)
+	out := &match{ofClass: bools[:n:n], selected: bools[n : 2*n : 2*n], fits: bools[2*n : 3*n : 3*n], open: bools[3*n:], needs: make([][]int64, n)}
+	for i := range p.devices {
+		d := &p.devices[i]
+		if len(d.spec.BindingConditions) > 0 && !m.features.DeviceBindingAndStatus {
+			continue
+		}
+		var err error
+		if out.ofClass[i], err = m.accepts(p, d, s.ofClass); err != nil || !out.ofClass[i] {
+			out.err = firstError(out.err, err)
+			continue
+		}
+		if out.selected[i], err = m.accepts(p, d, s.own); err != nil || !out.selected[i] {
+			out.err = firstError(out.err, err)
+			continue
+		}
+		out.needs[i], out.fits[i] = m.needs(d, s)
+		out.open[i] = !m.features.DeviceTaints || tolerated(d.spec.Taints, s.tolerations)
+		if out.fits[i] && out.open[i] {
+			out.candidates = append(out.candidates, i)
+		}
+	}
+	return out
+}
+
+func firstError(known, err error) error {
+	if known != nil {
+		return known
+	}
+	return err
+}
+
+func (m *Model) accepts(p *pool, d *device, selectors []resourceapi.DeviceSelector) (bool, error) {
+	for i := range selectors {
+		compiled := m.cel.GetOrCompile(selectors[i].CEL.Expression)
+		if compiled.Error != nil {
+			return false, fmt.Errorf("compiling selector %d: %w", i, compiled.Error)
+		}
+		ok, _, err := compiled.DeviceMatches(context.Background(), cel.Device{
+			Driver: p.id.driver, AllowMultipleAllocations: d.spec.AllowMultipleAllocations,
+			Attributes: d.spec.Attributes, Capacity: d.spec.Capacity})
+		if err != nil {
+			return false, fmt.Errorf("evaluating selector %d: %w", i, err)
+		}
+		if !ok {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+func tolerated(taints []resourceapi.DeviceTaint, tolerations []resourceapi.DeviceToleration) bool {
+taints:
+	for _, taint := range taints {
+		switch taint.Effect {
+		case resourceapi.DeviceTaintEffectNoExecute, resourceapi.DeviceTaintEffectNoSchedule:
+			for _, toleration := range tolerations {
+				if resourceclaim.ToleratesTaint(toleration, taint) {
+					continue taints
+				}
+			}
+			return false
+		}
+	}
+	return true
+}
+
+// needs is what the request takes of the device's capacities. It reports false
+// if the device does not have that much, or its policy does not allow it.
+func (m *Model) needs(d *device, s *selector) ([]int64, bool) {
+	if !m.features.ConsumableCapacity {
+		return nil, len(s.requests) == 0
+	}
+	for name := range s.requests {
+		if _, found := d.spec.Capacity[name]; !found {
+			return nil, false
+		}
+	}
+	var out []int64
+	if d.multi {
+		out = make([]int64, len(d.capacities))
+	}
+	for name, c := range d.spec.Capacity {
+		v := consumed(s.requests, name, &c)
+		if !allowed(v, c.RequestPolicy) || v.Cmp(c.Value) > 0 {
+			return nil, false
+		}
+		for i := range d.capacities {
+			if d.capacities[i].name != name {
+				continue
+			}
+			amount, exact := milli(v)
+			if !exact {
+				return nil, false
+			}
+			out[i] = amount
+		}
+	}
+	return out, true
+}

@@ -1,0 +1,346 @@
+package devices
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"sync"
+
+	resourceapi "k8s.io/api/resource/v1"
+	"k8s.io/dynamic-resource-allocation/cel"
+	"k8s.io/dynamic-resource-allocation/structured"
+)
+
+// Model is what the devices of all nodes are and what of them is allocated. All
+// profiles of a process share one, so that each sees the others' allocations.
+// It is safe for concurrent use.
+type Model struct {
+	features structured.Features
+	cel      *cel.Cache
+
+	mu    sync.Mutex
+	epoch uint64
+
+	// known are the slices of the last update, by identity: the informers replace
+	// an object that changes.
+	known map[*resourceapi.ResourceSlice]struct{}
+	// published counts the changes of them.
+	published uint64
+	pools     map[poolID]*entry
+	order     []*entry // as handed to the allocator
+	nodes     map[string]*node
+	// index finds a node's place in all; it is replaced, never changed.
+	index map[string]int
+	all   []*node
+
+	byID   map[structured.DeviceID]ref
+	listed []ref // devices that were in use at the last update
+
+	kinds     map[string]*kind
+	selectors map[string]*selector
+	shapes    map[string]*Shape
+}
+
+// entry is one pool as published.
+type entry struct {
+	id     poolID
+	slices []*resourceapi.ResourceSlice
+	// local is nil if the pool is not on one node alone: it is handed on as it is.
+	local *pool
+}
+
+// ref is where a device is.
+type ref struct {
+	pool   *pool
+	device int
+}
+
+// node is a node's pools in the order in which the allocator looks at them.
+type node struct {
+	name    string
+	pools   []*pool
+	version uint64
+	plans   map[*Shape]*planned
+	facts   *NodeGPUs
+	stock   *stocked
+}
+
+const (
+	// maxShapes bounds the requests that are remembered: beyond, the memory is
+	// cleared, since shapes share their parts.
+	maxShapes = 256
+	// celPrograms is how many compiled expressions are kept.
+	celPrograms = 512
+)
+
+// NewModel returns an empty model. The features are those that the scheduler's
+// allocator runs with.
+func NewModel(features structured.Features) *Model {
+	m := &Model{
+		features: features,
+		cel:      cel.NewCache(celPrograms, cel.Features{EnableConsumableCapacity: features.ConsumableCapacity}),
+		pools:    map[poolID]*entry{}, nodes: map[string]*node{},
+		byID: map[structured.DeviceID]ref{}, kinds: map[string]*kind{},
+	}
+	m.forget()
+	return m
+}
+
+// forget drops what was compiled.
+func (m *Model) forget() {
+	m.selectors, m.shapes = map[string]*selector{}, map[string]*Shape{}
+	for _, n := range m.all {
+		n.plans = map[*Shape]*planned{}
+		for _, p := range n.pools {
+			p.matches = map[*selector]*match{}
+		}
+	}
+}
+
+// Shape compiles what a pod asks for, or finds it compiled. Its error is that
+// of a class that cannot be found.
+func (m *Model) Shape(asks []Ask, limits Limits, classes ClassLister) (*Shape, error) {
+	key, err := shapeKey(asks, limits, classes)
+	if err != nil {
+		return nil, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if s := m.shapes[key]; s != nil {
+		return s, nil
+	}
+	if len(m.shapes) >= maxShapes {
+		m.forget()
+	}
+	s, err := m.compile(asks, limits, classes)
+	if err != nil {
+		return nil, err
+	}
+	m.shapes[key] = s
+	return s, nil
+}
+
+// View brings the model up to date and looks at it as a pod with this shape
+// does. It takes the slices as the scheduler lists them, and all that is
+// allocated or about to be. What did not change costs a lookup: a node is planned
+// anew only if its devices changed since the shape was last asked for.
+func (m *Model) View(published []*resourceapi.ResourceSlice, allocated *structured.AllocatedState, s *Shape, w *Worth) *View {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.updateSlices(published)
+	m.updateAllocated(allocated)
+	return m.arrange(s, w)
+}
+
+func (m *Model) updateSlices(published []*resourceapi.ResourceSlice) {
+	same := len(published) == len(m.known)
+	for i := 0; same && i < len(published); i++ {
+		_, same = m.known[published[i]]
+	}
+	if same {
+		return
+	}
+	m.published++
+	m.known = make(map[*resourceapi.ResourceSlice]struct{}, len(published))
+	grouped := map[poolID][]*resourceapi.ResourceSlice{}
+	for _, s := range published {
+		m.known[s] = struct{}{}
+		id := poolID{s.Spec.Driver, s.Spec.Pool.Name}
+		grouped[id] = append(grouped[id], s)
+	}
+	changed := map[string]bool{}
+	for id, old := range m.pools {
+		if _, left := grouped[id]; !left {
+			m.drop(old, changed)
+		}
+	}
+	for id, list := range grouped {
+		slices.SortFunc(list, func(a, b *resourceapi.ResourceSlice) int { return strings.Compare(a.Name, b.Name) })
+		old := m.pools[id]
+		if old != nil && slices.Equal(old.slices, list) {
+			continue
+		}
+		if old != nil {
+			m.drop(old, changed)
+		}
+		m.add(&entry{id: id, slices: list}, changed)
+	}
+	m.reindex(changed)
+}
+
+func (m *Model) drop(e *entry, changed map[string]bool) {
+	delete(m.pools, e.id)
+	if e.local == nil {
+		return
+	}
+	changed[e.local.node] = true
+	for i := range e.local.devices {
+		delete(m.byID, e.local.devices[i].id)
+	}
+}
+
+func (m *Model) add(e *entry, changed map[string]bool) {
+	m.pools[e.id] = e
+	newest := newestGeneration(e.slices)
+	name := soleNode(newest)
+	if name == "" {
+		return
+	}
+	e.local = buildPool(e.id, name, newest, m.kinds)
+	changed[name] = true
+	for i := range e.local.devices {
+		m.byID[e.local.devices[i].id] = ref{e.local, i}
+	}
+}
+
+func newestGeneration(list []*resourceapi.ResourceSlice) []*resourceapi.ResourceSlice {
+	newest := list[0].Spec.Pool.Generation
+	for _, s := range list {
+		newest = max(newest, s.Spec.Pool.Generation)
+	}
+	var out []*resourceapi.ResourceSlice
+	for _, s := range list {
+		if s.Spec.Pool.Generation == newest {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// soleNode is the node that all devices of the slices are on, "" if they are
+// not on one: devices move only between slices with the same node selection.
+func soleNode(list []*resourceapi.ResourceSlice) string {
+	sole := ""
+	for _, s := range list {
+		if len(s.Spec.SharedCounters) > 0 {
+			continue // counters belong to the pool, wherever it is
+		}
+		if s.Spec.NodeName == nil || *s.Spec.NodeName == "" || sole != "" && sole != *s.Spec.NodeName {
+			return ""
+		}
+		sole = *s.Spec.NodeName
+	}
+	return sole
+}
+
+// reindex rebuilds the changed nodes and the order of pools.
+func (m *Model) reindex(changed map[string]bool) {
+	m.order = m.order[:0:0]
+	byNode := map[string][]*pool{}
+	for _, e := range m.pools {
+		m.order = append(m.order, e)
+		if e.local != nil && changed[e.local.node] {
+			byNode[e.local.node] = append(byNode[e.local.node], e.local)
+		}
+	}
+	slices.SortFunc(m.order, func(a, b *entry) int { return a.id.compare(b.id) })
+	for name := range changed {
+		pools := byNode[name]
+		if len(pools) == 0 {
+			delete(m.nodes, name)
+			continue
+		}
+		slices.SortFunc(pools, func(a, b *pool) int {
+			if a.late != b.late {
+				if b.late {
+					return -1
+				}
+				return 1
+			}
+			return a.id.compare(b.id)
+		})
+		m.nodes[name] = &node{name: name, pools: pools, plans: map[*Shape]*planned{}}
+	}
+	m.all = m.all[:0:0]
+	for _, n := range m.nodes {
+		m.all = append(m.all, n)
+	}
+	slices.SortFunc(m.all, func(a, b *node) int { return cmp.Compare(a.name, b.name) })
+	m.index = make(map[string]int, len(m.all))
+	for i, n := range m.all {
+		m.index[n.name] = i
+	}
+}
+
+// updateAllocated marks what is in use and settles the pools that changed.
+func (m *Model) updateAllocated(state *structured.AllocatedState) {
+	m.epoch++
+	for id := range state.AllocatedDevices {
+		if d := m.touch(id); d != nil {
+			d.seenAllocated = m.epoch
+		}
+	}
+	for id := range state.AllocatedSharedDeviceIDs {
+		if d := m.touch(id.GetDeviceID()); d != nil {
+			d.seenShared = m.epoch
+		}
+	}
+	for id, used := range state.AggregatedCapacity {
+		if d := m.touch(id); d != nil {
+			d.seenShared = m.epoch
+			d.pending = used
+		}
+	}
+	left := m.listed[:0]
+	for _, r := range m.listed {
+		if m.byID[r.pool.devices[r.device].id].pool != r.pool {
+			continue // published anew
+		}
+		d := &r.pool.devices[r.device]
+		if d.apply(m.epoch) {
+			r.pool.dirty = true
+		}
+		if d.inUse() {
+			left = append(left, r)
+		} else {
+			d.listed = false
+		}
+	}
+	clear(m.listed[len(left):])
+	m.listed = left
+	for _, n := range m.all {
+		for _, p := range n.pools {
+			if p.dirty {
+				p.settle()
+				n.version++
+				n.facts = nil
+			}
+		}
+	}
+}
+
+// touch finds a device that is in use, nil if the model does not hold it.
+func (m *Model) touch(id structured.DeviceID) *device {
+	r, found := m.byID[id]
+	if !found {
+		return nil
+	}
+	d := &r.pool.devices[r.device]
+	if !d.listed {
+		d.listed = true
+		m.listed = append(m.listed, r)
+	}
+	return d
+}
+
+// apply takes over what the update of this epoch saw, and tells whether that is
+// a change.
+func (d *device) apply(epoch uint64) bool {
+	allocated, shared := d.seenAllocated == epoch, d.seenShared == epoch
+	changed := allocated != d.allocated || shared != d.shared
+	d.allocated, d.shared = allocated, shared
+	for i := range d.capacities {
+		c := &d.capacities[i]
+		var used int64
+		if q := d.pending[c.name]; q != nil {
+			var exact bool
+			if used, exact = milli(*q); !exact {
+				used = c.total // never over-commit what is not understood
+			}
+		}
+		changed = changed || used != c.used
+		c.used = used
+	}
+	d.pending = nil
+	return changed
+}

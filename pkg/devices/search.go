@@ -1,0 +1,452 @@
+package devices
+
+import (
+	"cmp"
+	"slices"
+
+	resourceapi "k8s.io/api/resource/v1"
+
+	"plimsoll.dev/scheduler/pkg/gpus"
+	"plimsoll.dev/scheduler/pkg/mig"
+)
+
+// search looks for the cheapest devices for one combination of alternatives and
+// pools. It works on copies of what changes: counters, grids and capacities.
+type search struct {
+	m     *Model
+	n     *node
+	shape *Shape
+	worth *Worth
+	tried int
+
+	free     [][]int64
+	used     [][]mig.Mask
+	taken    [][]bool
+	capacity []map[int][]int64 // added to a shared device, by pool and device
+
+	slots  []slot
+	chosen []int // device per slot
+	steps  int
+	found  bool
+	best   []int
+	cost   Cost
+}
+
+// prepare evaluates the shape's selectors on the node. It reports false if one
+// of them fails there, or a pool is not understood.
+func (q *search) prepare() bool {
+	for _, p := range q.n.pools {
+		if p.opaque != "" {
+			return false
+		}
+		q.free = append(q.free, slices.Clone(p.free))
+		masks := make([]mig.Mask, len(p.gpus))
+		for i := range p.gpus {
+			masks[i] = p.gpus[i].used
+		}
+		q.used = append(q.used, masks)
+		q.taken = append(q.taken, make([]bool, len(p.devices)))
+		q.capacity = append(q.capacity, map[int][]int64{})
+		if p.unusable != "" {
+			continue
+		}
+		for i := range q.shape.claims {
+			for j := range q.shape.claims[i].requests {
+				for _, a := range q.shape.claims[i].requests[j].alternatives {
+					if q.m.match(p, a.selector).err != nil {
+						return false
+					}
+				}
+			}
+		}
+	}
+	return true
+}
+
+func (q *search) alternativeOf(s *slot) *alternative {
+	return &q.shape.claims[s.claim].requests[s.request].alternatives[s.alternative]
+}
+
+// serve searches one combination.
+func (q *search) serve(slots []slot) bool {
+	q.slots, q.chosen = slots, make([]int, len(slots))
+	q.steps, q.found = 0, false
+	q.descend(0, Cost{})
+	return q.found
+}
+
+// option is a device that could take a slot, and what that costs now.
+type option struct {
+	device int
+	cost   Cost
+}
+
+// descend fills the slots from i on, cheapest devices first, and keeps the
+// cheapest full assignment.
+func (q *search) descend(i int, cost Cost) {
+	if q.found && cost.Compare(q.cost) >= 0 {
+		return // costs only grow
+	}
+	if i == len(q.slots) {
+		q.found, q.cost, q.best = true, cost, slices.Clone(q.chosen)
+		return
+	}
+	for _, o := range q.options(i) {
+		q.steps++
+		if q.steps > maxSteps {
+			return
+		}
+		q.chosen[i] = o.device
+		q.take(&q.slots[i], o.device, 1)
+		q.descend(i+1, cost.plus(o.cost))
+		q.take(&q.slots[i], o.device, -1)
+	}
+}
+
+// options lists the devices that can take slot i beside those chosen before.
+func (q *search) options(i int) []option {
+	s := &q.slots[i]
+	p := q.n.pools[s.pool]
+	found := q.m.match(p, q.alternativeOf(s).selector)
+	if s.fixed >= 0 {
+		if found.open[s.fixed] && q.fits(i, s.fixed, found) {
+			return []option{{s.fixed, q.price(s, s.fixed, found)}}
+		}
+		return nil
+	}
+	if again, ok := q.sharedAgain(i, found); ok {
+		return []option{{again, q.price(s, again, found)}}
+	}
+	var out []option
+	last := q.lastOfRequest(i)
+	for _, d := range found.candidates {
+		// The devices of one request are a set: looking at them in one direction
+		// tries each set once.
+		if d > last && !q.inRequest(i, d) && q.fits(i, d, found) {
+			out = append(out, option{d, q.price(s, d, found)})
+		}
+	}
+	slices.SortFunc(out, func(a, b option) int {
+		return cmp.Or(a.cost.Compare(b.cost), cmp.Compare(a.device, b.device))
+	})
+	return q.distinct(i, out)
+}
+
+func (q *search) sameRequest(i, j int) bool {
+	return q.slots[i].claim == q.slots[j].claim && q.slots[i].request == q.slots[j].request
+}
+
+// lastOfRequest is the device that slot i's request chose last in its pool, -1
+// if none. Shared devices that an earlier request chose stand first in the
+// order, wherever they were.
+func (q *search) lastOfRequest(i int) int {
+	j := i - 1
+	if j < 0 || !q.sameRequest(j, i) || q.slots[j].pool != q.slots[i].pool || q.chosenBefore(j) {
+		return -1
+	}
+	return q.chosen[j]
+}
+
+// chosenBefore tells whether an earlier request already chose slot i's device.
+func (q *search) chosenBefore(i int) bool {
+	for j := range i {
+		if q.slots[j].pool == q.slots[i].pool && q.chosen[j] == q.chosen[i] {
+			return true
+		}
+	}
+	return false
+}
+
+// sharedAgain finds a shared device that an earlier request of the plan already
+// chose and that has room for this one: standing first, it is what the allocator
+// takes.
+func (q *search) sharedAgain(i int, found *match) (int, bool) {
+	for j := range i {
+		d := q.chosen[j]
+		if q.slots[j].pool != q.slots[i].pool || q.sameRequest(i, j) || !q.n.pools[q.slots[j].pool].devices[d].multi {
+			continue
+		}
+		if found.fits[d] && found.open[d] && !q.inRequest(i, d) && q.fits(i, d, found) {
+			return d, true
+		}
+	}
+	return 0, false
+}
+
+// inRequest tells whether slot i's request already has the device.
+func (q *search) inRequest(i, device int) bool {
+	for j := i - 1; j >= 0 && q.sameRequest(j, i); j-- {
+		if q.slots[j].pool == q.slots[i].pool && q.chosen[j] == device {
+			return true
+		}
+	}
+	return false
+}
+
+// distinct keeps one of several options that cannot be told apart: the same
+// cost, on GPUs of the same kind in the same state. It only does so for the
+// last slot, and where no constraint tells devices apart.
+func (q *search) distinct(i int, options []option) []option {
+	if i == len(q.slots)-1 && len(options) > 1 {
+		// Only the cost of the last one matters, and it is sorted by that; what
+		// constraints allow has been checked.
+		return options[:1]
+	}
+	return options
+}
+
+// fits tells whether a device is free for a slot, given what was chosen before.
+func (q *search) fits(i, device int, found *match) bool {
+	s := &q.slots[i]
+	p := q.n.pools[s.pool]
+	d := &p.devices[device]
+	if d.allocated || !d.multi && q.taken[s.pool][device] || !q.shape.limits.accept(d, found.needs[device]) {
+		return false
+	}
+	if !d.hasRoom(found.needs[device], q.capacity[s.pool][device]) {
+		return false
+	}
+	if q.countsCounters(s.pool, device) {
+		if p.overdrawn {
+			return false
+		}
+		for _, t := range d.takes {
+			if q.free[s.pool][t.counter] < t.milli {
+				return false
+			}
+		}
+	}
+	return q.constraintsHold(i, device)
+}
+
+// hasRoom tells whether a shared device has the capacity left, besides what was
+// added to it.
+func (d *device) hasRoom(needs, added []int64) bool {
+	for i := range d.capacities {
+		v := d.capacities[i].used + needs[i]
+		if added != nil {
+			v += added[i]
+		}
+		if v > d.capacities[i].total {
+			return false
+		}
+	}
+	return true
+}
+
+// countsCounters tells whether taking a device takes its counters: a shared one
+// takes them once.
+func (q *search) countsCounters(pool, device int) bool {
+	d := &q.n.pools[pool].devices[device]
+	if len(d.takes) == 0 {
+		return false
+	}
+	return !d.multi || !d.shared && q.capacity[pool][device] == nil
+}
+
+// take adds (sign 1) or removes (sign -1) a device.
+func (q *search) take(s *slot, device int, sign int64) {
+	p := q.n.pools[s.pool]
+	d := &p.devices[device]
+	counted := sign > 0 && q.countsCounters(s.pool, device)
+	if d.multi {
+		needs := q.m.match(p, q.alternativeOf(s).selector).needs[device]
+		added := q.capacity[s.pool][device]
+		if added == nil {
+			added = make([]int64, len(needs)+1)
+			q.capacity[s.pool][device] = added
+		}
+		for c, v := range needs {
+			added[c] += sign * v
+		}
+		added[len(needs)] += sign
+		if added[len(needs)] == 0 {
+			delete(q.capacity[s.pool], device)
+			counted = !d.shared && len(d.takes) > 0
+		}
+	} else {
+		q.taken[s.pool][device] = sign > 0
+		counted = len(d.takes) > 0
+	}
+	if !counted {
+		return
+	}
+	for _, t := range d.takes {
+		q.free[s.pool][t.counter] -= sign * t.milli
+	}
+	if d.gpu >= 0 {
+		if sign > 0 {
+			q.used[s.pool][d.gpu] |= d.mask
+		} else {
+			q.used[s.pool][d.gpu] &^= d.mask
+		}
+	}
+}
+
+// price is what taking a device costs in the search's present state.
+func (q *search) price(s *slot, device int, found *match) Cost {
+	p := q.n.pools[s.pool]
+	d := &p.devices[device]
+	var c Cost
+	c.Isolation, _ = q.shape.limits.place(d.isolation())
+	if q.shape.sized {
+		c.Memory = gets(d, found.needs[device])
+	}
+	c.Extra = d.extra
+	if d.gpu < 0 {
+		return c
+	}
+	g := &p.gpus[d.gpu]
+	switch {
+	case g.kind != nil && d.mask != 0:
+		used := q.used[s.pool][d.gpu]
+		if used&d.mask == 0 {
+			c.Loss = q.worth.of(g.kind).Loss(used, d.mask) * 1000 / int64(g.cells)
+		}
+		c.Empty = 1e6 - millionths(int64(used.Count()), int64(g.cells))
+	case d.multi:
+		before := dominant(d, q.capacity[s.pool][device], nil)
+		c.Empty = 1e6 - before
+		c.Loss = q.worth.piece(before, dominant(d, q.capacity[s.pool][device], found.needs[device]))
+	default:
+		c.Empty = 1e6 - millionths(g.busy, g.whole)
+	}
+	return c
+}
+
+// isolation is how well a device is fenced off from other users. How a claim
+// configures sharing is the driver's business; a device that is shared by
+// capacity has no fence of its own.
+func (d *device) isolation() gpus.Isolation {
+	switch {
+	case d.multi:
+		return gpus.TimeSlicing
+	case d.partition:
+		return gpus.MIG
+	}
+	return gpus.Exclusive
+}
+
+// accept tells whether a device meets the limits.
+func (l *Limits) accept(d *device, needs []int64) bool {
+	if l.none() || d.memory == 0 {
+		return true
+	}
+	_, strong := l.place(d.isolation())
+	return strong && gets(d, needs) >= l.Memory
+}
+
+// gets is the memory in bytes that a claim gets of a device.
+func gets(d *device, needs []int64) int64 {
+	for i := range needs {
+		if slices.Contains(memoryNames, bare(d.capacities[i].name)) {
+			return needs[i] / 1000
+		}
+	}
+	return d.memory
+}
+
+// dominant is the largest share of a shared device's capacities that is used,
+// in millionths, with what was added and what is needed besides.
+func dominant(d *device, added, needs []int64) int64 {
+	var most int64
+	for c := range d.capacities {
+		v := d.capacities[c].used
+		if added != nil {
+			v += added[c]
+		}
+		if needs != nil {
+			v += needs[c]
+		}
+		most = max(most, millionths(v, d.capacities[c].total))
+	}
+	return most
+}
+
+// constraintsHold checks the claim's constraints with a device added.
+func (q *search) constraintsHold(i, device int) bool {
+	s := &q.slots[i]
+	c := &q.shape.claims[s.claim]
+	for k := range c.constraints {
+		constraint := &c.constraints[k]
+		if !constraint.covers(&c.requests[s.request], q.alternativeOf(s)) {
+			continue
+		}
+		value := q.attribute(s.pool, device, constraint.attribute)
+		if value == nil {
+			return false
+		}
+		for j := range i {
+			other := &q.slots[j]
+			if other.claim != s.claim || !constraint.covers(&c.requests[other.request], q.alternativeOf(other)) {
+				continue
+			}
+			if equal(value, q.attribute(other.pool, q.chosen[j], constraint.attribute)) == constraint.distinct {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func (q *search) attribute(pool, device int, name string) *resourceapi.DeviceAttribute {
+	p := q.n.pools[pool]
+	attributes := p.devices[device].spec.Attributes
+	if a, found := attributes[resourceapi.QualifiedName(name)]; found {
+		return &a
+	}
+	if len(name) > len(p.id.driver) && name[:len(p.id.driver)] == p.id.driver && name[len(p.id.driver)] == '/' {
+		if a, found := attributes[resourceapi.QualifiedName(name[len(p.id.driver)+1:])]; found {
+			return &a
+		}
+	}
+	return nil
+}
+
+func equal(a, b *resourceapi.DeviceAttribute) bool {
+	switch {
+	case a == nil || b == nil:
+		return false
+	case a.StringValue != nil:
+		return b.StringValue != nil && *a.StringValue == *b.StringValue
+	case a.IntValue != nil:
+		return b.IntValue != nil && *a.IntValue == *b.IntValue
+	case a.BoolValue != nil:
+		return b.BoolValue != nil && *a.BoolValue == *b.BoolValue
+	case a.VersionValue != nil:
+		return b.VersionValue != nil && *a.VersionValue == *b.VersionValue
+	}
+	return false
+}
+
+// result turns the best assignment into a plan.
+func (q *search) result() *Plan {
+	out := &Plan{Cost: q.cost, Chosen: make([]Chosen, len(q.slots))}
+	counted := map[[2]int]bool{}
+	for i := range q.slots {
+		s := &q.slots[i]
+		p := q.n.pools[s.pool]
+		d := &p.devices[q.best[i]]
+		c := Chosen{Driver: p.id.driver, Pool: p.id.name, Device: d.spec.Name, pool: s.pool, device: q.best[i]}
+		needs := q.m.match(p, q.alternativeOf(s).selector).needs[q.best[i]]
+		c.Memory = gets(d, needs)
+		if d.multi {
+			for k := range needs {
+				c.Shared = max(c.Shared, millionths(needs[k], d.capacities[k].total)/1000)
+			}
+		}
+		if d.gpu >= 0 {
+			c.Model = p.gpus[d.gpu].model
+			if d.mask != 0 && (d.partition || isMIG(profileName(d)) > 0) {
+				c.Profile = profileName(d)
+			}
+		}
+		out.Chosen[i] = c
+		request := [2]int{s.claim, s.request}
+		if n := len(q.shape.claims[s.claim].requests[s.request].alternatives); q.alternativeOf(s).name != "" && n > 0 && !counted[request] {
+			counted[request] = true
+			out.Rank += int64(resourceapi.FirstAvailableDeviceRequestMaxSize - s.alternative)
+		}
+	}
+	return out
+}

@@ -1,0 +1,155 @@
+package gpuslice
+
+import (
+	"cmp"
+	"context"
+	"slices"
+
+	v1 "k8s.io/api/core/v1"
+	fwk "k8s.io/kube-scheduler/framework"
+
+	"plimsoll.dev/scheduler/pkg/devices"
+	"plimsoll.dev/scheduler/pkg/gpus"
+	"plimsoll.dev/scheduler/pkg/share"
+)
+
+// standing is what one node has to offer a pod. Fields are compared in their
+// order; see better.
+type standing struct {
+	name string
+	// listed is how early the alternatives taken stand in the user's lists.
+	listed int64
+	plan   *devices.Plan
+	// whole: the plan takes whole GPUs or shares, no slices; loss is then what
+	// that costs the node.
+	whole bool
+	loss  share.Loss
+	// rank is that of a device plugin's GPUs.
+	rank gpus.Rank
+}
+
+// compare puts the nodes in order for a pod that asks for GPUs, and tells
+// whether they differ. For any other pod Score reads the node itself.
+func (p *GPUSlice) compare(ctx context.Context, state fwk.CycleState, pod *v1.Pod, r *request, nodes []fwk.NodeInfo) (bool, *fwk.Status) {
+	if !r.claims && r.units == nil {
+		return p.spare && p.gpus.Worth().Any(), nil
+	}
+	standings := make([]standing, len(nodes))
+	for i, node := range nodes {
+		s := &standings[i]
+		s.name = node.Node().Name
+		if r.claims {
+			listed, status := p.dra.Score(ctx, state, pod, node)
+			if !status.IsSuccess() {
+				return false, status
+			}
+			s.listed = listed
+			p.standDevices(s, r, node)
+		}
+		if r.units != nil {
+			p.standUnits(s, r, node)
+		}
+	}
+	slices.SortFunc(standings, func(a, b standing) int { return cmp.Or(better(&a, &b), cmp.Compare(a.name, b.name)) })
+	r.places = make(map[string]int64, len(standings))
+	place := int64(0)
+	for i := range standings {
+		if i > 0 && better(&standings[i-1], &standings[i]) != 0 {
+			place++
+		}
+		r.places[standings[i].name] = place
+	}
+	return place > 0, nil
+}
+
+// better is negative if a is. Nodes that differ in nothing are left to the
+// other plugins.
+func better(a, b *standing) int {
+	if a.listed != b.listed {
+		return cmp.Compare(b.listed, a.listed)
+	}
+	if a.plan != nil && b.plan != nil {
+		return betterPlan(a, b)
+	}
+	if a.plan != nil || b.plan != nil {
+		// A node that the model does not understand comes after those it does.
+		return -cmp.Compare(bit(a.plan != nil), bit(b.plan != nil))
+	}
+	return cmp.Or(cmp.Compare(a.rank.Isolation, b.rank.Isolation), cmp.Compare(a.rank.MemoryGiB, b.rank.MemoryGiB),
+		cmp.Compare(a.loss, b.loss), a.rank.Compare(b.rank))
+}
+
+func betterPlan(a, b *standing) int {
+	ca, cb := &a.plan.Cost, &b.plan.Cost
+	if first := cmp.Or(cmp.Compare(ca.Isolation, cb.Isolation), cmp.Compare(ca.Memory, cb.Memory)); first != 0 {
+		return first
+	}
+	switch {
+	case a.whole && b.whole:
+		return cmp.Or(cmp.Compare(a.loss, b.loss), ca.Compare(*cb))
+	case a.whole != b.whole:
+		return cmp.Compare(bit(a.whole), bit(b.whole)) // a slice before a whole GPU
+	}
+	return ca.Compare(*cb)
+}
+
+func bit(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// standDevices notes a node's plan, and what it costs the node as a whole.
+func (p *GPUSlice) standDevices(s *standing, r *request, node fwk.NodeInfo) {
+	if r.view == nil {
+		return
+	}
+	s.plan = r.view.Plan(s.name)
+	facts := r.view.GPUs(s.name)
+	if s.plan == nil || facts == nil {
+		return
+	}
+	task, _ := taskOfPlan(s.plan, r.cpu)
+	if task == nil {
+		return
+	}
+	s.whole = true
+	s.loss = p.lossOf(task, facts.Model, facts.Idle, node)
+}
+
+// standUnits ranks a node's device-plugin GPUs.
+func (p *GPUSlice) standUnits(s *standing, r *request, info fwk.NodeInfo) {
+	var node gpus.Node
+	p.gpus.Read(info, &node)
+	s.rank = r.units.Rank(&node, p.gpus.Worth().Of(node.Facts))
+	task := taskOfUnits(r)
+	if task == nil || len(node.Offers) == 0 {
+		return
+	}
+	var idle [maxGPUs]int64
+	n, model := node.Wholes(idle[:])
+	if n > 0 {
+		s.loss = p.lossOf(task, model, idle[:n], info)
+	}
+}
+
+// maxGPUs is how many GPUs of a node are looked at through a device plugin.
+const maxGPUs = 64
+
+// lossOf asks the model of whole GPUs and shares what a task costs a node.
+func (p *GPUSlice) lossOf(task *share.Task, model string, idle []int64, node fwk.NodeInfo) share.Loss {
+	n := share.Node{Model: p.learner.models.Of(model), GPUs: idle}
+	n.IdleCPUMilli, n.CPUMilli = cores(node)
+	t := *task
+	t.Models = nil // the node passed the filters
+	loss, _, ok := p.learner.tasks.Outlook().Best(&n, &t)
+	if !ok {
+		return unknownLoss
+	}
+	return loss
+}
+
+// unknownLoss is that of a node that the model thinks cannot take the task: it
+// comes last.
+const unknownLoss share.Loss = 1e12

@@ -1,0 +1,186 @@
+package gpuslice
+
+import (
+	"fmt"
+	"sync"
+
+	"k8s.io/utils/lru"
+
+	"plimsoll.dev/scheduler/pkg/devices"
+	"plimsoll.dev/scheduler/pkg/gpus"
+	"plimsoll.dev/scheduler/pkg/mig"
+	"plimsoll.dev/scheduler/pkg/share"
+
+	fwk "k8s.io/kube-scheduler/framework"
+)
+
+const (
+	// rememberedPods is how many pods are known to have been counted.
+	rememberedPods = 8192
+	// weighEvery is after how many observed requests learnt weights are drawn
+	// anew, and the GPUs of the cluster counted.
+	weighEvery = 128
+)
+
+// learner keeps what is known of the mix of requests, and what follows from it
+// for the worth of free room.
+type learner struct {
+	fixed mig.Weights
+	// profiles is nil unless the mix of profiles is learnt.
+	profiles *mig.Mix
+	tasks    *share.Mix
+	models   share.Models
+
+	mu      sync.Mutex
+	seen    *lru.Cache
+	count   int
+	current *devices.Worth
+	outlook *share.Outlook
+}
+
+func newLearner(args *Args) (*learner, error) {
+	l := &learner{seen: lru.New(rememberedPods), tasks: share.NewMix(int(args.MixHalfLifeRequests), share.DefaultWeights())}
+	switch args.ProfileMix {
+	case Fixed:
+		l.fixed = mig.Weights{}
+		for name, weight := range args.ProfileWeights {
+			l.fixed[name] = float64(weight)
+		}
+	case Learnt:
+		var err error
+		if l.profiles, err = mig.NewMix(int(args.MixHalfLifeRequests), mig.DefaultFloor); err != nil {
+			return nil, fmt.Errorf("learning the mix of MIG profiles: %w", err)
+		}
+	}
+	return l, nil
+}
+
+// worth is what free room is worth now.
+func (l *learner) worth() *devices.Worth {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if outlook := l.tasks.Outlook(); l.current == nil || outlook != l.outlook {
+		l.outlook = outlook
+		l.current = devices.NewWorth(l.weights, outlook)
+	}
+	return l.current
+}
+
+func (l *learner) weights(g *mig.Geometry) mig.Weights {
+	if l.profiles != nil {
+		return l.profiles.Weights(g)
+	}
+	return l.fixed
+}
+
+// observe counts a pod's request, once. The supply is asked for now and then.
+func (l *learner) observe(r *request, supply func() share.Supply) {
+	task, profiles := l.taskOf(r)
+	if task == nil && len(profiles) == 0 {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if _, known := l.seen.Get(r.uid); known {
+		return
+	}
+	l.seen.Add(r.uid, true)
+	if l.count%weighEvery == 0 {
+		l.tasks.SetSupply(supply())
+		if l.profiles != nil {
+			l.current = nil
+		}
+	}
+	l.count++
+	if task != nil {
+		l.tasks.Observe(task)
+	}
+	if l.profiles != nil {
+		for _, name := range profiles {
+			l.profiles.Observe(name)
+		}
+	}
+}
+
+// taskOf says a request in terms of whole GPUs and shares of them, or as the
+// profiles it takes.
+func (l *learner) taskOf(r *request) (*share.Task, []string) {
+	if r.view != nil {
+		plan := r.view.Any()
+		if plan == nil {
+			return nil, nil
+		}
+		task, profiles := taskOfPlan(plan, r.cpu)
+		if task != nil {
+			for _, name := range r.view.Models() {
+				task.Models = append(task.Models, l.models.Of(name))
+			}
+		}
+		return task, profiles
+	}
+	return taskOfUnits(r), nil
+}
+
+// taskOfPlan is nil for a plan that takes slices, or no GPU at all.
+func taskOfPlan(plan *devices.Plan, cpu int64) (*share.Task, []string) {
+	var profiles []string
+	task := &share.Task{CPUMilli: cpu}
+	for i := range plan.Chosen {
+		c := &plan.Chosen[i]
+		switch {
+		case c.Profile != "":
+			profiles = append(profiles, c.Profile)
+		case c.Memory == 0 && c.Model == "":
+			continue // not a GPU
+		case c.Shared > 0:
+			task.GPUs++
+			task.GPUMilli = max(task.GPUMilli, min(c.Shared, share.Whole))
+		default:
+			task.GPUs++
+			task.GPUMilli = share.Whole
+		}
+	}
+	if len(profiles) > 0 || task.GPUs == 0 {
+		return nil, profiles
+	}
+	return task, nil
+}
+
+// taskOfUnits is nil unless whole GPUs of a device plugin are asked for: what a
+// slice or a share is of a GPU differs from node to node.
+func taskOfUnits(r *request) *share.Task {
+	task := &share.Task{CPUMilli: r.cpu, GPUMilli: share.Whole}
+	for _, w := range r.wants {
+		if gpus.NamesWhole(w.Resource) {
+			task.GPUs += int(min(w.Count, 1024))
+		}
+	}
+	if task.GPUs == 0 {
+		return nil
+	}
+	return task
+}
+
+// census counts the cluster's GPUs by model.
+func (p *GPUSlice) census() share.Supply {
+	out := share.Supply{}
+	nodes, err := p.handle.SnapshotSharedLister().NodeInfos().List()
+	if err != nil {
+		return out
+	}
+	for _, node := range nodes {
+		for _, h := range p.gpus.Facts(node.Node()).Hardware {
+			out[p.learner.models.Of(h.Model)] += h.MilliGPUs / gpus.MilliGPU
+		}
+		for _, h := range p.published.of(node.Node().Name) {
+			out[p.learner.models.Of(h.Model)] += h.MilliGPUs / gpus.MilliGPU
+		}
+	}
+	return out
+}
+
+// cores returns what is idle and what there is of a node's CPU, in thousandths.
+func cores(node fwk.NodeInfo) (idle, all int64) {
+	all = node.GetAllocatable().GetMilliCPU()
+	return max(0, all-node.GetRequested().GetMilliCPU()), all
+}

@@ -1,0 +1,140 @@
+package gpuslice
+
+import (
+	"slices"
+	"sync"
+
+	v1 "k8s.io/api/core/v1"
+	resourceapi "k8s.io/api/resource/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/dynamic-resource-allocation/resourceclaim"
+	fwk "k8s.io/kube-scheduler/framework"
+	"k8s.io/kubernetes/pkg/scheduler/framework"
+
+	"plimsoll.dev/scheduler/pkg/devices"
+	"plimsoll.dev/scheduler/pkg/gpus"
+	"plimsoll.dev/scheduler/pkg/intent"
+	"plimsoll.dev/scheduler/pkg/inventory"
+)
+
+// request is what a cycle knows of its pod. Only PreFilter and PreScore, which
+// run before and apart from what reads it, write to it.
+type request struct {
+	uid types.UID
+	// cpu asked for, in thousandths of a core.
+	cpu int64
+	gpu intent.GPU
+
+	// claims: the wrapped plugin has something to allocate or to check.
+	claims bool
+	shape  *devices.Shape
+	view   *devices.View
+
+	// units is what is wanted of device plugins, nil if nothing.
+	units *gpus.Request
+	wants []gpus.Want
+	// nvidia: the layout of the node's GPUs must stand still.
+	nvidia bool
+
+	// texts are reasons already put into words: many nodes share one.
+	texts sync.Map
+
+	// places is each node's place in the order of preference, 0 the best.
+	places map[string]int64
+}
+
+// Clone implements fwk.StateData.
+func (r *request) Clone() fwk.StateData { return r }
+
+// checksLabels tells whether Filter has to look at node labels.
+func (r *request) checksLabels() bool {
+	return r.units != nil && (r.units.Demanding() || r.nvidia)
+}
+
+// read makes the request of a pod.
+func (p *GPUSlice) read(pod *v1.Pod, asked *intent.Intent) *request {
+	r := &request{uid: pod.UID, gpu: asked.GPU}
+	resources := (&framework.PodInfo{Pod: pod}).CalculateResource()
+	r.cpu = resources.Resource.GetMilliCPU()
+	r.wants = inventory.PodGPUs(pod)
+	asks := p.asks(pod)
+	if len(asks) > 0 {
+		limits := devices.Limits{Memory: asked.GPU.MemoryBytes, Isolation: asked.GPU.Isolation}
+		if shape, err := p.manager.model.Shape(asks, limits, p.manager.DeviceClasses()); err == nil {
+			// An error is that of a class, which the wrapped plugin reports.
+			r.shape = shape
+		}
+	}
+	if len(r.wants) > 0 {
+		r.units = gpus.NewRequest(r.wants, asked.GPU.MemoryBytes, asked.GPU.Isolation)
+		r.nvidia = slices.ContainsFunc(r.wants, func(w gpus.Want) bool { return gpus.VendorOf(w.Resource) == gpus.Nvidia })
+	}
+	return r
+}
+
+// extendedClaim is what reasons call the claim that the scheduler makes for
+// extended resources.
+const extendedClaim = "extended resources"
+
+// asks lists what the wrapped plugin will have to allocate. If something is
+// amiss with a claim, it lists nothing: the wrapped plugin then says what.
+func (p *GPUSlice) asks(pod *v1.Pod) []devices.Ask {
+	var out []devices.Ask
+	tracker := p.manager.SharedDRAManager.ResourceClaims()
+	for i := range pod.Spec.ResourceClaims {
+		ref := &pod.Spec.ResourceClaims[i]
+		name, _, err := resourceclaim.Name(pod, ref)
+		if err != nil {
+			return nil
+		}
+		if name == nil {
+			continue
+		}
+		claim, err := tracker.Get(pod.Namespace, *name)
+		if err != nil {
+			return nil
+		}
+		if claim.Status.Allocation == nil && tracker.GetPendingAllocation(claim.UID) == nil {
+			out = append(out, devices.Ask{Name: ref.Name, Spec: &claim.Spec})
+		}
+	}
+	if spec := p.extended(pod); spec != nil {
+		out = append(out, devices.Ask{Name: extendedClaim, Spec: spec})
+	}
+	return out
+}
+
+// extended is the claim that the wrapped plugin will make for extended resources
+// that a device class serves: a request for each container and resource.
+func (p *GPUSlice) extended(pod *v1.Pod) *resourceapi.ResourceClaimSpec {
+	resolver := p.manager.DeviceClassResolver()
+	var out *resourceapi.ResourceClaimSpec
+	for i := range pod.Spec.Containers {
+		requests := pod.Spec.Containers[i].Resources.Requests
+		names := make([]v1.ResourceName, 0, len(requests))
+		for name, amount := range requests {
+			if !amount.IsZero() && !isNative(name) {
+				names = append(names, name)
+			}
+		}
+		slices.Sort(names)
+		for _, name := range names {
+			class := resolver.GetDeviceClass(name)
+			if class == nil {
+				continue
+			}
+			if out == nil {
+				out = &resourceapi.ResourceClaimSpec{}
+			}
+			amount := requests[name]
+			out.Devices.Requests = append(out.Devices.Requests, resourceapi.DeviceRequest{Name: string(name),
+				Exactly: &resourceapi.ExactDeviceRequest{DeviceClassName: class.Name, Count: amount.Value(),
+					AllocationMode: resourceapi.DeviceAllocationModeExactCount}})
+		}
+	}
+	return out
+}
+
+func isNative(name v1.ResourceName) bool {
+	return name == v1.ResourceCPU || name == v1.ResourceMemory || name == v1.ResourceEphemeralStorage
+}

@@ -1,0 +1,76 @@
+package gpuslice
+
+import (
+	"context"
+	"fmt"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/klog/v2"
+	fwk "k8s.io/kube-scheduler/framework"
+	"k8s.io/kubernetes/pkg/scheduler/apis/config"
+	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/names"
+	"k8s.io/kubernetes/pkg/scheduler/util"
+
+	"plimsoll.dev/scheduler/pkg/intent"
+)
+
+// EventsToRegister names what can cure a rejection: all that the wrapped plugin
+// names for claims (its node events serve labels as well), and
+//
+//	AnnotationInvalid   a change of the pod's own annotations
+//	GPU…                a node that is new, or whose labels or GPUs changed
+//
+// It is asked once all plugins of all profiles are made, before anything is
+// scheduled. A profile that runs DynamicResources beside this plugin would
+// allocate every claim twice; the scheduler must not start.
+func (p *GPUSlice) EventsToRegister(ctx context.Context) ([]fwk.ClusterEventWithHint, error) {
+	if err := p.alone(); err != nil {
+		return nil, err
+	}
+	events, err := p.dra.EventsToRegister(ctx)
+	if err != nil {
+		return nil, err
+	}
+	node := fwk.ClusterEvent{Resource: fwk.Node, ActionType: fwk.Add | fwk.UpdateNodeLabel | fwk.UpdateNodeAllocatable | fwk.UpdateNodeTaint}
+	served := false
+	for i := range events {
+		served = served || events[i].Event.Resource == fwk.Node
+	}
+	if !served { // DRA is off
+		events = append(events, fwk.ClusterEventWithHint{Event: node})
+	}
+	// Annotations have no action of their own, they come as a general update.
+	return append(events, fwk.ClusterEventWithHint{
+		Event: fwk.ClusterEvent{Resource: fwk.Pod, ActionType: fwk.Update}, QueueingHintFn: p.afterOwnChange}), nil
+}
+
+// alone makes sure that the profile does not run DynamicResources as well.
+func (p *GPUSlice) alone() error {
+	framework, ok := p.handle.(interface{ ListPlugins() *config.Plugins })
+	if !ok {
+		return nil
+	}
+	plugins := framework.ListPlugins()
+	for _, set := range []config.PluginSet{plugins.PreEnqueue, plugins.PreFilter, plugins.Filter, plugins.PostFilter,
+		plugins.Score, plugins.Reserve, plugins.PreBind} {
+		for _, enabled := range set.Enabled {
+			if enabled.Name == names.DynamicResources {
+				return fmt.Errorf("profile %q enables %s beside %s, which does its work: disable it (plugins.multiPoint.disabled)",
+					p.handle.ProfileName(), names.DynamicResources, Name)
+			}
+		}
+	}
+	return nil
+}
+
+// afterOwnChange sees every update of every pod, and asks first whose it is.
+func (p *GPUSlice) afterOwnChange(_ klog.Logger, pod *v1.Pod, before, after any) (fwk.QueueingHint, error) {
+	was, is, err := util.As[*v1.Pod](before, after)
+	if err != nil {
+		return fwk.Queue, err
+	}
+	if is == nil || is.UID != pod.UID || was != nil && !intent.Changed(was, is) {
+		return fwk.QueueSkip, nil
+	}
+	return fwk.Queue, nil
+}
