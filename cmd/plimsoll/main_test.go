@@ -27,7 +27,7 @@ func execute(t *testing.T, args ...string) (stdout, stderr string, err error) {
 func TestDemoRefusesWhatItCannotDo(t *testing.T) {
 	for want, args := range map[string][]string{
 		`output format "xml": want one of table, json, yaml`: {"demo", "-o", "xml"},
-		"at least 12 nodes, got 3":                           {"demo", "--nodes", "3"},
+		"at least 14 nodes, got 3":                           {"demo", "--nodes", "3"},
 		`unknown command "extra"`:                            {"demo", "extra"},
 		"unknown flag: --colour":                             {"demo", "--colour"},
 		`unknown command "simulte"`:                          {"simulte"},
@@ -51,7 +51,7 @@ func TestDemoPrintsItsResultOnStdoutAndProgressOnStderr(t *testing.T) {
 	if !strings.HasPrefix(stdout, "pods:") || !strings.Contains(stdout, "schemaVersion: 1") {
 		t.Errorf("not the result in YAML:\n%.300s", stdout)
 	}
-	for _, want := range []string{"started kube-apiserver", "created 12 nodes", "applied 07-too-large.yaml: as expected"} {
+	for _, want := range []string{"started kube-apiserver", "created 14 nodes", "applied 10-gpu-contradiction.yaml: as expected"} {
 		if !strings.Contains(stderr, want) {
 			t.Errorf("progress does not say %q:\n%s", want, stderr)
 		}

@@ -27,13 +27,16 @@ type page struct {
 }
 
 func pages() []page {
-	return []page{
+	out := []page{
 		{"docs/reference/annotations.md", annotations},
 		{"docs/reference/args.md", arguments},
 		{"docs/reference/metrics.md", metricsPage},
 		{"docs/reference/reasons.md", reasons},
-		{"manifests/schema/binpack-args.json", schema},
 	}
+	for _, p := range pluginsWithArguments() {
+		out = append(out, page{p.schemaPath(), p.schema})
+	}
+	return out
 }
 
 func write(root string) error {

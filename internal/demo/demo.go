@@ -111,7 +111,9 @@ func (d *demo) runExamples(ctx context.Context) (*placement.Result, error) {
 	for _, g := range groups {
 		pods = append(pods, g.pods...)
 	}
-	return placement.New("plimsoll", pods, len(d.pools), d.unmet(groups)), nil
+	result := placement.New("plimsoll", pods, len(d.pools), d.unmet(groups))
+	result.Pictures, err = d.drawGPUs(ctx)
+	return result, err
 }
 
 func (d *demo) readNodes(ctx context.Context) error {
@@ -225,7 +227,7 @@ func (d *demo) unmet(groups []*group) []string {
 		out = append(out, fmt.Sprintf("%d of %d examples have no pods", n, d.expected))
 	}
 	for _, g := range groups {
-		out = append(out, g.unmet()...)
+		out = append(out, g.unmet(groups)...)
 	}
 	return out
 }

@@ -3,9 +3,11 @@ package demo
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"sigs.k8s.io/yaml"
 
+	"plimsoll.dev/scheduler/internal/fleet"
 	"plimsoll.dev/scheduler/internal/placement"
 )
 
@@ -24,6 +26,12 @@ type expectation struct {
 	Pool string `json:"pool,omitempty"`
 	// Devices is how many different devices they hold; 0 for any number.
 	Devices int `json:"devices,omitempty"`
+	// GPUs is how many different GPUs those are of; 0 for any number.
+	GPUs int `json:"gpus,omitempty"`
+	// Device is part of the name of every one of them; empty for any.
+	Device string `json:"device,omitempty"`
+	// Beside is another owner, on whose GPUs all of them are; empty for any.
+	Beside string `json:"beside,omitempty"`
 	// Reason is a PLUGIN/CODE that at least one of them gives; empty for any.
 	Reason string `json:"reason,omitempty"`
 }
@@ -48,8 +56,8 @@ type group struct {
 	pools []string
 }
 
-// unmet says what is not as expected; nothing if all is.
-func (g *group) unmet() []string {
+// unmet says what is not as expected of this group among all; nothing if all is.
+func (g *group) unmet(all []*group) []string {
 	var out []string
 	say := func(format string, args ...any) {
 		out = append(out, g.name+": "+fmt.Sprintf(format, args...))
@@ -58,6 +66,7 @@ func (g *group) unmet() []string {
 		say("%d pods, want %d", len(g.pods), g.want.Pods)
 	}
 	nodes, devices, reasons := map[string]bool{}, map[string]bool{}, []string{}
+	gpus := g.gpus()
 	for i, p := range g.pods {
 		if p.Phase != g.want.Phase {
 			say("pod %s is %s, want %s", p.Name, p.Phase, g.want.Phase)
@@ -70,6 +79,9 @@ func (g *group) unmet() []string {
 		}
 		for _, d := range p.Devices {
 			devices[d] = true
+			if !strings.Contains(d, g.want.Device) {
+				say("pod %s has device %s, want one of %s", p.Name, d, g.want.Device)
+			}
 		}
 		for _, r := range p.Reasons {
 			reasons = append(reasons, fmt.Sprintf("%s/%s", r.Plugin, r.Code))
@@ -81,8 +93,41 @@ func (g *group) unmet() []string {
 	if g.want.Devices != 0 && len(devices) != g.want.Devices {
 		say("%d different devices, want %d", len(devices), g.want.Devices)
 	}
+	if g.want.GPUs != 0 && len(gpus) != g.want.GPUs {
+		say("devices of %d different GPUs, want %d", len(gpus), g.want.GPUs)
+	}
 	if g.want.Reason != "" && !slices.Contains(reasons, g.want.Reason) {
 		say("reasons %v, want %s among them", reasons, g.want.Reason)
 	}
+	if g.want.Beside != "" {
+		out = append(out, g.notBeside(all)...)
+	}
+	return out
+}
+
+// gpus are those that the group's devices are of, as driver/pool/gpu.
+func (g *group) gpus() map[string]bool {
+	out := map[string]bool{}
+	for _, p := range g.pods {
+		for _, d := range p.Devices {
+			out[fleet.GPUOf(d)] = true
+		}
+	}
+	return out
+}
+
+// notBeside says which GPUs of the group are none of the other group's.
+func (g *group) notBeside(groups []*group) []string {
+	at := slices.IndexFunc(groups, func(other *group) bool { return other.name == g.want.Beside })
+	if at < 0 {
+		at = slices.IndexFunc(groups, func(other *group) bool { return strings.HasPrefix(other.name, g.want.Beside+"-") })
+	}
+	var out []string
+	for gpu := range g.gpus() {
+		if at < 0 || !groups[at].gpus()[gpu] {
+			out = append(out, fmt.Sprintf("%s: has a device of %s, want one beside %s", g.name, gpu, g.want.Beside))
+		}
+	}
+	slices.Sort(out)
 	return out
 }

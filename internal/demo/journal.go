@@ -11,30 +11,40 @@ import (
 	"plimsoll.dev/scheduler/pkg/verdict"
 )
 
-// journal remembers, per pod, the last thing the scheduler said about it.
+// journal remembers, per pod, what the scheduler said last: why an attempt failed,
+// or what each plugin gave as its reason for the placement.
 type journal struct {
 	mu     sync.Mutex
-	byUID  map[string][]verdict.Reason
+	byUID  map[string]entry
 	change chan struct{}
 }
 
-func newJournal() *journal {
-	return &journal{byUID: map[string][]verdict.Reason{}, change: make(chan struct{}, 1)}
+type entry struct {
+	placed  bool
+	reasons []verdict.Reason
 }
 
-// Placed implements verdict.Recorder.
+func newJournal() *journal {
+	return &journal{byUID: map[string]entry{}, change: make(chan struct{}, 1)}
+}
+
+// Placed implements verdict.Recorder. Each plugin calls it, in the order of the
+// profile.
 func (j *journal) Placed(_, _, uid, _ string, reason verdict.Reason) {
-	j.note(uid, []verdict.Reason{reason})
+	j.note(uid, true, reason)
 }
 
 // failed notes why an attempt to schedule a pod came to nothing.
 func (j *journal) failed(pod *v1.Pod, status *fwk.Status) {
-	j.note(string(pod.UID), whyNot(status))
+	j.note(string(pod.UID), false, whyNot(status)...)
 }
 
-func (j *journal) note(uid string, reasons []verdict.Reason) {
+func (j *journal) note(uid string, placed bool, reasons ...verdict.Reason) {
 	j.mu.Lock()
-	j.byUID[uid] = reasons
+	if e := j.byUID[uid]; placed && e.placed {
+		reasons = append(e.reasons[:len(e.reasons):len(e.reasons)], reasons...)
+	}
+	j.byUID[uid] = entry{placed, reasons}
 	j.mu.Unlock()
 	select {
 	case j.change <- struct{}{}:
@@ -45,7 +55,7 @@ func (j *journal) note(uid string, reasons []verdict.Reason) {
 func (j *journal) reasons(uid string) []verdict.Reason {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return j.byUID[uid]
+	return j.byUID[uid].reasons
 }
 
 // whyNot counts the reasons of a failed attempt over the nodes.
@@ -64,10 +74,16 @@ func whyNot(status *fwk.Status) []verdict.Reason {
 	for _, c := range whole.Counts() {
 		out = append(out, c.Reason)
 	}
+	var nothing []verdict.Reason // nodes without devices are no news
 	for _, c := range tally.Counts() {
-		out = append(out, verdict.Reason{Plugin: c.Plugin, Code: c.Code, Message: c.Sentence()})
+		r := verdict.Reason{Plugin: c.Plugin, Code: c.Code, Message: c.Sentence()}
+		if c.Code == verdict.DevicesMissing {
+			nothing = append(nothing, r)
+			continue
+		}
+		out = append(out, r)
 	}
-	return out
+	return append(out, nothing...)
 }
 
 func addAll(t *verdict.Tally, s *fwk.Status) {

@@ -22,21 +22,27 @@ type Fleet struct {
 }
 
 // MinNodes is the size of the smallest mixed cluster.
-const MinNodes = 12
+const MinNodes = 14
 
 // zones of the fake region.
 var zones = []string{"eu-a", "eu-b", "eu-c"}
 
 // Mixed returns a cluster of n nodes: in every zone a pool of amd64 and one of
-// arm64 nodes, two nodes with two MIG-enabled A100s each, and one with two H100s
-// that pods may share. What n has beyond MinNodes goes to the two CPU pools, two
-// amd64 for one arm64. It fails for fewer than MinNodes.
+// arm64 nodes, and five nodes with GPUs,
+//
+//	mig         two nodes of two A100s, partitioned on demand through claims
+//	shared-gpu  two H100s that claims may share by memory
+//	l4          four L4s of a device plugin
+//	mps         one L40S of a device plugin, in four parts by MPS
+//
+// What n has beyond MinNodes goes to the two CPU pools, two amd64 for one arm64.
+// It fails for fewer than MinNodes.
 func Mixed(n int) (*Fleet, error) {
 	if n < MinNodes {
 		return nil, fmt.Errorf("a mixed cluster has at least %d nodes, got %d", MinNodes, n)
 	}
-	f := &Fleet{DeviceClasses: deviceClasses()}
-	const gpuNodes = 3
+	f := &Fleet{DeviceClasses: DeviceClasses()}
+	const gpuNodes = 5
 	for i := range n - gpuNodes {
 		zone := zones[i%len(zones)]
 		if i/len(zones)%3 == 2 {
@@ -47,11 +53,29 @@ func Mixed(n int) (*Fleet, error) {
 	}
 	for i := range 2 {
 		node := f.addGPUNode(nodeSpec{"mig", "amd64", zones[i], "48", "512Gi", "a2-ultragpu-2g"}, i)
-		f.Slices = append(f.Slices, migSlices(node.Name, 2)...)
+		published, err := Partitionable(node.Name, "A100-SXM4-80GB", 2)
+		if err != nil {
+			return nil, err
+		}
+		f.Slices = append(f.Slices, published...)
 	}
 	node := f.addGPUNode(nodeSpec{"shared-gpu", "amd64", zones[2], "48", "512Gi", "a3-highgpu-2g"}, 0)
-	f.Slices = append(f.Slices, sharedSlice(node.Name, 2))
+	f.Slices = append(f.Slices, Sharable(node.Name, 2))
+	offer(f.addGPUNode(nodeSpec{"l4", "amd64", zones[0], "48", "192Gi", "g6.12xlarge"}, 0), "4", map[string]string{
+		"product": "NVIDIA-L4", "memory": "23034", "count": "4", "replicas": "1", "sharing-strategy": "none"})
+	offer(f.addGPUNode(nodeSpec{"mps", "amd64", zones[1], "16", "128Gi", "g6e.4xlarge"}, 0), "4", map[string]string{
+		"product": "NVIDIA-L40S-SHARED", "memory": "46068", "count": "1", "replicas": "4", "sharing-strategy": "mps"})
 	return f, nil
+}
+
+// offer makes the node offer nvidia.com/gpu, with the labels that GPU feature
+// discovery would write.
+func offer(node *v1.Node, units string, labels map[string]string) {
+	for name, value := range labels {
+		node.Labels["nvidia.com/gpu."+name] = value
+	}
+	node.Status.Capacity["nvidia.com/gpu"] = resource.MustParse(units)
+	node.Status.Allocatable["nvidia.com/gpu"] = resource.MustParse(units)
 }
 
 type nodeSpec struct {

@@ -12,9 +12,19 @@ import (
 // Driver is the name NVIDIA's DRA driver publishes under.
 const Driver = "gpu.nvidia.com"
 
-// migProfile is one MIG profile of an A100-SXM4-80GB: what an instance has and
-// where on the grid of eight memory slices it may start. Figures are those of
-// `nvidia-smi mig -lgip` and `-lgipp`.
+// migProduct is a GPU that can be partitioned on demand.
+type migProduct struct {
+	// name is the product without NVIDIA, as pkg/mig knows it.
+	name, architecture string
+	memoryMi           int64
+	multiprocessors    int64
+	slices             int // memory slices
+	profiles           []migProfile
+}
+
+// migProfile is one MIG profile: what an instance has and where on the grid of
+// memory slices it may start. Figures are those of `nvidia-smi mig -lgip` and
+// `-lgipp`.
 type migProfile struct {
 	name            string
 	id              int // GPU instance profile ID
@@ -25,9 +35,6 @@ type migProfile struct {
 }
 
 const (
-	gridSlices       = 8
-	gpuMemoryMi      = 80384
-	gpuProcessors    = 98
 	h100MemoryMi     = 81559
 	capacityMemory   = "memory"
 	capacityMultiSM  = "multiprocessors"
@@ -35,20 +42,31 @@ const (
 	deviceTypeFull   = "gpu"
 	attributeType    = "type"
 	attributeProfile = "profile"
+	attributeProduct = "productName"
+	counterCell      = "memory-slice-"
 )
 
-func a100Profiles() []migProfile {
-	return []migProfile{
+func a100() migProduct {
+	return migProduct{"A100-SXM4-80GB", "Ampere", 80384, 98, 8, []migProfile{
 		{"1g.10gb", 19, 9856, 14, 1, []int{0, 1, 2, 3, 4, 5, 6}},
 		{"1g.20gb", 15, 19968, 14, 2, []int{0, 2, 4, 6}},
 		{"2g.20gb", 14, 19968, 28, 2, []int{0, 2, 4}},
 		{"3g.40gb", 9, 40192, 42, 4, []int{0, 4}},
 		{"4g.40gb", 5, 40192, 56, 4, []int{0}},
 		{"7g.80gb", 0, 80384, 98, 8, []int{0}},
-	}
+	}}
 }
 
-func deviceClasses() []*resourceapi.DeviceClass {
+func a30() migProduct {
+	return migProduct{"A30", "Ampere", 24000, 56, 4, []migProfile{
+		{"1g.6gb", 14, 5952, 14, 1, []int{0, 1, 2, 3}},
+		{"2g.12gb", 5, 11968, 28, 2, []int{0, 2}},
+		{"4g.24gb", 0, 24000, 56, 4, []int{0}},
+	}}
+}
+
+// DeviceClasses are those that the driver's chart installs.
+func DeviceClasses() []*resourceapi.DeviceClass {
 	class := func(name, kind string) *resourceapi.DeviceClass {
 		expression := fmt.Sprintf("device.driver == '%s' && device.attributes['%s'].type == '%s'", Driver, Driver, kind)
 		return &resourceapi.DeviceClass{
@@ -61,20 +79,30 @@ func deviceClasses() []*resourceapi.DeviceClass {
 	return []*resourceapi.DeviceClass{class("gpu.nvidia.com", deviceTypeFull), class("mig.nvidia.com", deviceTypeMIG)}
 }
 
-// migSlices is what the driver publishes for a node whose GPUs can be
-// partitioned on demand: the counters of all GPUs in one slice, then the
-// possible placements of each GPU in a slice of its own.
-func migSlices(node string, gpus int) []*resourceapi.ResourceSlice {
+// Partitionable is what the driver publishes for a node with so many GPUs of a
+// product, A100-SXM4-80GB or A30, that can be partitioned on demand: the counters
+// of all GPUs in one slice, then the possible placements of each GPU in a slice of
+// its own.
+func Partitionable(node, product string, gpus int) ([]*resourceapi.ResourceSlice, error) {
+	for _, p := range []migProduct{a100(), a30()} {
+		if p.name == product {
+			return p.publish(node, gpus), nil
+		}
+	}
+	return nil, fmt.Errorf("no partitions are known of product %q: want A100-SXM4-80GB or A30", product)
+}
+
+func (m *migProduct) publish(node string, gpus int) []*resourceapi.ResourceSlice {
 	counters := slice(node, 0, gpus+1)
 	out := []*resourceapi.ResourceSlice{counters}
 	for gpu := range gpus {
 		counters.Spec.SharedCounters = append(counters.Spec.SharedCounters, resourceapi.CounterSet{
-			Name: counterSet(gpu), Counters: consumed(gpuMemoryMi, gpuProcessors, 0, gridSlices),
+			Name: counterSet(gpu), Counters: consumed(m.memoryMi, m.multiprocessors, 0, m.slices),
 		})
 		devices := slice(node, gpu+1, gpus+1)
-		for _, p := range a100Profiles() {
+		for _, p := range m.profiles {
 			for _, start := range p.starts {
-				devices.Spec.Devices = append(devices.Spec.Devices, p.device(node, gpu, start))
+				devices.Spec.Devices = append(devices.Spec.Devices, m.device(&p, node, gpu, start))
 			}
 		}
 		out = append(out, devices)
@@ -82,7 +110,7 @@ func migSlices(node string, gpus int) []*resourceapi.ResourceSlice {
 	return out
 }
 
-func (p migProfile) device(node string, gpu, start int) resourceapi.Device {
+func (m *migProduct) device(p *migProfile, node string, gpu, start int) resourceapi.Device {
 	name := fmt.Sprintf("gpu-%d-mig-%s-%d-%d", gpu, strings.ReplaceAll(p.name, ".", ""), p.id, start)
 	return resourceapi.Device{
 		Name: name,
@@ -90,8 +118,8 @@ func (p migProfile) device(node string, gpu, start int) resourceapi.Device {
 			attributeType:    text(deviceTypeMIG),
 			attributeProfile: text(p.name),
 			"parentUUID":     text(uuid(node, gpu)),
-			"productName":    text("NVIDIA A100-SXM4-80GB"),
-			"architecture":   text("Ampere"),
+			attributeProduct: text("NVIDIA " + m.name),
+			"architecture":   text(m.architecture),
 		},
 		Capacity: map[resourceapi.QualifiedName]resourceapi.DeviceCapacity{
 			capacityMemory:  {Value: mebibytes(p.memoryMi)},
@@ -110,14 +138,14 @@ func consumed(memoryMi, multiprocessors int64, start, slices int) map[string]res
 		capacityMultiSM: {Value: *resource.NewQuantity(multiprocessors, resource.DecimalSI)},
 	}
 	for i := start; i < start+slices; i++ {
-		out[fmt.Sprintf("memory-slice-%d", i)] = resourceapi.Counter{Value: *resource.NewQuantity(1, resource.DecimalSI)}
+		out[fmt.Sprint(counterCell, i)] = resourceapi.Counter{Value: *resource.NewQuantity(1, resource.DecimalSI)}
 	}
 	return out
 }
 
-// sharedSlice is what the driver publishes for whole GPUs that several claims
-// may share by memory.
-func sharedSlice(node string, gpus int) *resourceapi.ResourceSlice {
+// Sharable is what the driver publishes for H100s that several claims may share by
+// memory.
+func Sharable(node string, gpus int) *resourceapi.ResourceSlice {
 	s := slice(node, 0, 1)
 	yes, total, step := true, mebibytes(h100MemoryMi), mebibytes(1)
 	for gpu := range gpus {
@@ -126,7 +154,7 @@ func sharedSlice(node string, gpus int) *resourceapi.ResourceSlice {
 			AllowMultipleAllocations: &yes,
 			Attributes: map[resourceapi.QualifiedName]resourceapi.DeviceAttribute{
 				attributeType: text(deviceTypeFull), "uuid": text(uuid(node, gpu)),
-				"productName": text("NVIDIA H100 80GB HBM3"), "architecture": text("Hopper"),
+				attributeProduct: text("NVIDIA H100 80GB HBM3"), "architecture": text("Hopper"),
 			},
 			Capacity: map[resourceapi.QualifiedName]resourceapi.DeviceCapacity{capacityMemory: {
 				Value: total,

@@ -22,8 +22,11 @@ import (
 // safe for concurrent use.
 type Cluster struct {
 	sched  *scheduler.Scheduler
+	client *fake.Clientset
 	nodes  []string
 	cancel context.CancelFunc
+
+	claimsWatched <-chan struct{}
 }
 
 // New returns a cluster of the given objects. Pods that name a node run on it;
@@ -31,8 +34,8 @@ type Cluster struct {
 // which the scheduler looks at them.
 func New(ctx context.Context, cfg *config.KubeSchedulerConfiguration, registry frameworkruntime.Registry, objects ...runtime.Object) (*Cluster, error) {
 	ctx, cancel := context.WithCancel(ctx)
-	c := &Cluster{cancel: cancel}
 	client := fake.NewClientset(objects...)
+	c := &Cluster{client: client, cancel: cancel, claimsWatched: watched(client)}
 	informers := &observedFactory{SharedInformerFactory: scheduler.NewInformerFactory(client, 0)}
 	// Events would be recorded by a goroutine; nobody reads them here.
 	recorder := func(string) events.EventRecorderLogger { return events.NewFakeRecorder(0) }
@@ -48,7 +51,7 @@ func New(ctx context.Context, cfg *config.KubeSchedulerConfiguration, registry f
 	c.sched = sched
 	informers.Start(ctx.Done())
 	informers.WaitForCacheSync(ctx.Done())
-	err = errors.Join(sched.WaitForHandlersSync(ctx), informers.waitForHandlers(ctx))
+	err = errors.Join(sched.WaitForHandlersSync(ctx), informers.waitForHandlers(ctx), c.waitForSlices(ctx, objects))
 	if err != nil {
 		c.Close()
 		return nil, fmt.Errorf("reading the cluster: %w", err)

@@ -4,15 +4,18 @@ import (
 	"context"
 	"fmt"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/informers/core"
-	corev1 "k8s.io/client-go/informers/core/v1"
+	"k8s.io/client-go/informers/internalinterfaces"
+	"k8s.io/client-go/informers/resource"
 	"k8s.io/client-go/tools/cache"
 )
 
-// observedFactory remembers the handlers that plugins add to the pod informer,
-// so that a cluster is only handed out when all of them have seen all of it.
-// Upstream waits for its own handlers only.
+// observedFactory remembers the handlers that plugins add to the informers of the
+// core and resource groups, so that a cluster is only handed out when all of them
+// have seen all of it. Upstream waits for its own handlers only.
 type observedFactory struct {
 	informers.SharedInformerFactory
 	handlers []cache.ResourceEventHandlerRegistration
@@ -27,33 +30,17 @@ func (f *observedFactory) waitForHandlers(ctx context.Context) error {
 	return nil
 }
 
-func (f *observedFactory) Core() core.Interface {
-	return observedGroup{f.SharedInformerFactory.Core(), f}
+// Core returns the group with informers that come from this factory.
+func (f *observedFactory) Core() core.Interface { return core.New(f, metav1.NamespaceAll, nil) }
+
+// Resource returns the group with informers that come from this factory.
+func (f *observedFactory) Resource() resource.Interface {
+	return resource.New(f, metav1.NamespaceAll, nil)
 }
 
-type observedGroup struct {
-	core.Interface
-	factory *observedFactory
-}
-
-func (g observedGroup) V1() corev1.Interface { return observedVersion{g.Interface.V1(), g.factory} }
-
-type observedVersion struct {
-	corev1.Interface
-	factory *observedFactory
-}
-
-func (v observedVersion) Pods() corev1.PodInformer {
-	return observedPods{v.Interface.Pods(), v.factory}
-}
-
-type observedPods struct {
-	corev1.PodInformer
-	factory *observedFactory
-}
-
-func (p observedPods) Informer() cache.SharedIndexInformer {
-	return observedInformer{p.PodInformer.Informer(), p.factory}
+// InformerFor is what groups ask their factory for.
+func (f *observedFactory) InformerFor(obj runtime.Object, newFunc internalinterfaces.NewInformerFunc) cache.SharedIndexInformer {
+	return observedInformer{f.SharedInformerFactory.InformerFor(obj, newFunc), f}
 }
 
 type observedInformer struct {

@@ -126,6 +126,28 @@ not as expected: waits: is Pending
 	}
 }
 
+func TestADeviceThatAReasonNamesIsNotListedAgain(t *testing.T) {
+	r := New("plimsoll", []Pod{{Namespace: "a", Name: "runs", Phase: "Running", Node: "n", Zone: "z", Arch: "arm64",
+		Devices: []string{"d/p/gpu-0", "d/p/gpu-1"}, Reasons: []verdict.Reason{{Plugin: "X", Code: "Y", Message: "took gpu-0"}}}}, 1, nil)
+	r.Pictures = []string{"n gpu-0  [█]", "n gpu-1  [ ]"}
+	var b strings.Builder
+	if err := r.Print(&b, "table"); err != nil {
+		t.Fatal(err)
+	}
+	const want = `POD     PHASE    NODE  ZONE  ARCH   WHY
+a/runs  Running  n     z     arm64  X: took gpu-0
+                                    device d/p/gpu-1
+
+n gpu-0  [█]
+n gpu-1  [ ]
+
+1 pods: 1 running on 1 of 1 nodes, 0 pending
+`
+	if diff := cmp.Diff(want, b.String()); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
 func TestUnknownFormats(t *testing.T) {
 	for _, format := range []string{"", "xml", "JSON"} {
 		if err := CheckFormat(format); err == nil || !strings.Contains(err.Error(), "want one of table, json, yaml") {

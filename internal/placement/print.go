@@ -9,6 +9,8 @@ import (
 	"text/tabwriter"
 
 	"sigs.k8s.io/yaml"
+
+	"plimsoll.dev/scheduler/pkg/verdict"
 )
 
 // Formats lists what Print understands.
@@ -59,6 +61,9 @@ func (r *Result) printTable(w io.Writer) error {
 	if err := tw.Flush(); err != nil {
 		return err
 	}
+	if len(r.Pictures) > 0 {
+		fmt.Fprintf(w, "\n%s\n", strings.Join(r.Pictures, "\n"))
+	}
 	s := r.Summary
 	_, err := fmt.Fprintf(w, "\n%d pods: %d running on %d of %d nodes, %d pending\n", s.Pods, s.Running, s.NodesInUse, s.Nodes, s.Pending)
 	for _, line := range s.Unexpected {
@@ -69,14 +74,18 @@ func (r *Result) printTable(w io.Writer) error {
 	return err
 }
 
-// why lists a pod's devices and reasons, one line each.
+// why lists a pod's reasons, and its devices that none of them names, one line
+// each.
 func (p *Pod) why() []string {
 	var lines []string
 	for _, r := range p.Reasons {
 		lines = append(lines, fmt.Sprintf("%s: %s", r.Plugin, r.Message))
 	}
 	for _, d := range p.Devices {
-		lines = append(lines, "device "+d)
+		name := d[strings.LastIndexByte(d, '/')+1:]
+		if !slices.ContainsFunc(p.Reasons, func(r verdict.Reason) bool { return strings.Contains(r.Message, name) }) {
+			lines = append(lines, "device "+d)
+		}
 	}
 	return lines
 }

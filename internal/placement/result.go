@@ -19,6 +19,9 @@ type Result struct {
 	Scheduler     string  `json:"scheduler"`
 	Pods          []Pod   `json:"pods"`
 	Summary       Summary `json:"summary"`
+	// Pictures are lines that stand below the table. They are for people, and no
+	// part of the contract.
+	Pictures []string `json:"-"`
 }
 
 // Pod is where one pod ended and why.

@@ -23,7 +23,8 @@ const SchedulerName = "plimsoll"
 //	eu-a-01  zone=eu-a cpu=8 memory=32Gi nvidia.com/gpu=8 label:pool=gpu taint:spot=true:PreferNoSchedule image:web=200Mi
 //
 // A name may end in a range, such as eu-a-[01-03]. What is not zone, label,
-// taint or image is allocatable; pods defaults to 110.
+// taint or image is allocatable; pods defaults to 110. Several labels that begin
+// alike may be written label:nvidia.com/gpu.{memory=81559,count=8}.
 func Nodes(text string) ([]*v1.Node, error) {
 	var nodes []*v1.Node
 	err := eachLine(text, func(names []string, fields []string) error {
@@ -84,7 +85,7 @@ func nodeOf(name string, fields []string) (*v1.Node, error) {
 // A name may end in a range. What is not node, owner, label, annotation, image,
 // scheduler, phase or prefers is a resource request; prefers:KEY=VALUE@WEIGHT is
 // a preferred node affinity (weight 10 if left out, several add up), near:KEY=VALUE a preferred affinity to pods of that
-// label on one host.
+// label on one host. claim=WHAT is a claim of the pod's own, see Claims.
 func Pods(text string) ([]*v1.Pod, error) {
 	var pods []*v1.Pod
 	err := eachLine(text, func(names []string, fields []string) error {
@@ -121,6 +122,8 @@ func podOf(name string, fields []string) (*v1.Pod, error) {
 			phase = value
 		case key == "image":
 			image = value
+		case key == "claim":
+			b = b.PodResourceClaims(v1.PodResourceClaim{Name: "gpu", ResourceClaimName: claimOf(name)})
 		case prefixed && kind == "label":
 			b = b.Label(rest, value)
 		case prefixed && kind == "annotation":
@@ -193,7 +196,7 @@ func eachLine(text string, do func(names []string, fields []string) error) error
 		}
 		names, err := expand(words[0])
 		if err == nil {
-			err = do(names, words[1:])
+			err = do(names, unbrace(words[1:]))
 		}
 		if err != nil {
 			return fmt.Errorf("line %d: %w", i+1, err)
@@ -219,4 +222,21 @@ func expand(name string) ([]string, error) {
 		names = append(names, fmt.Sprintf("%s%0*d", prefix, len(from), i))
 	}
 	return names, nil
+}
+
+// unbrace turns label:a.{x=1,y=2} into label:a.x=1 and label:a.y=2.
+func unbrace(fields []string) []string {
+	var out []string
+	for _, f := range fields {
+		prefix, list, found := strings.Cut(f, "{")
+		inner, closed := strings.CutSuffix(list, "}")
+		if !found || !closed {
+			out = append(out, f)
+			continue
+		}
+		for item := range strings.SplitSeq(inner, ",") {
+			out = append(out, prefix+item)
+		}
+	}
+	return out
 }

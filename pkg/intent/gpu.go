@@ -42,8 +42,8 @@ func gpuAnnotations() []Annotation {
 		Key:     GPUMemory,
 		Forms:   "want an amount of memory from 1Mi to 1Pi, such as 18Gi, 1.5Gi or 20G",
 		Example: "18Gi",
-		Doc: "The memory that the pod needs of each GPU, slice or share it asks for in its resources. Nodes whose labels tell of less, or of none, are refused; " +
-			"of the others, the smallest is taken first. A share of a GPU counts as the GPU's memory divided by its replicas.",
+		Doc: "The memory that the pod needs of each GPU, slice or share it asks for. Nodes whose labels tell of less, or of none, are refused; " +
+			"of the others, the smallest is taken first. A share of a GPU counts as the GPU's memory divided by its replicas. It binds the GPUs of the pod's claims as well, together with what the claims say.",
 		parse: parseMemory,
 	}, {
 		Key:     GPUModel,

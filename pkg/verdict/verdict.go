@@ -47,6 +47,7 @@ const (
 
 	DevicesChosen   Code = "DevicesChosen"
 	DevicesAllotted Code = "DevicesAllotted"
+	GPUsTaken       Code = "GPUsTaken"
 )
 
 // Kind says what a reason is a reason for.
@@ -95,8 +96,8 @@ var table = []Entry{
 		`loaded over the target: {resource} at {utilization} after placement, target {target}`,
 		"No node that the pod can go to stays within its target: more nodes, or a ceilingPercent if the pod should wait instead."},
 	{PackingOutweighed, "BinPack", Placed,
-		`preferences outweighed packing, another node packs better: {resource} at {utilization} after placement, target {target}`,
-		"The pod's preferred affinities, spread constraints or prioritized device requests, or soft taints, decided."},
+		`preferences or GPUs outweighed packing, another node packs better: {resource} at {utilization} after placement, target {target}`,
+		"The pod's preferred affinities and spread constraints, soft taints, or its GPUs decided: which GPU it takes comes before packing."},
 
 	{DevicesMissing, gpuSlice, Refused,
 		`node(s) publish no devices for claims`,
@@ -157,6 +158,9 @@ var table = []Entry{
 	{DevicesAllotted, gpuSlice, Placed,
 		`took {devices}, chosen by the allocator alone`,
 		"What the claim asks is not planned for (admin access, all devices tied by a constraint), or a selector fails on some device."},
+	{GPUsTaken, gpuSlice, Placed,
+		`took {units}`,
+		""},
 }
 
 const gpuSlice = "GPUSlice"

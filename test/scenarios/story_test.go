@@ -8,11 +8,17 @@
 // A story's commands:
 //
 //	profile          BinPack's arguments, as YAML; without it the shipped ones
+//	profile GPUSlice that plugin's arguments
 //	config           a whole scheduler configuration, a path from the root
 //	nodes            one node per line (internal/testkit)
+//	gpus             what GPU drivers publish, one node per line (internal/testkit)
 //	pods             the pods that already run, one per line
 //	ask              what would be said of these pods, one after the other
 //	place            the same, and each pod then stays on the first of its best nodes
+//	place brief      where they go, without what was said of every node
+//	leave            pods that were placed go away, one name per line
+//
+// Where drivers publish GPUs, place and leave draw them as they are afterwards.
 package scenarios
 
 import (
@@ -28,15 +34,15 @@ import (
 
 	"github.com/cockroachdb/datadriven"
 	v1 "k8s.io/api/core/v1"
+	resourceapi "k8s.io/api/resource/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/kubernetes/pkg/scheduler/apis/config"
 	"sigs.k8s.io/yaml"
 
+	"plimsoll.dev/scheduler/internal/fleet"
 	"plimsoll.dev/scheduler/internal/offline"
 	"plimsoll.dev/scheduler/internal/schedconfig"
 	"plimsoll.dev/scheduler/internal/testkit"
-	"plimsoll.dev/scheduler/pkg/inventory"
-	"plimsoll.dev/scheduler/pkg/load"
 	"plimsoll.dev/scheduler/pkg/plugins"
 	"plimsoll.dev/scheduler/pkg/plugins/binpack"
 	"plimsoll.dev/scheduler/pkg/verdict"
@@ -54,7 +60,7 @@ func TestStories(t *testing.T) {
 		// by name, stay the same.
 		for order := range int64(3) {
 			t.Run(fmt.Sprintf("%s/order-%d", strings.TrimSuffix(file, ".txt"), order), func(t *testing.T) {
-				s := &story{config: shippedConfig, order: order}
+				s := &story{config: shippedConfig, order: order, args: map[string]string{}, stays: map[string]stay{}}
 				datadriven.RunTest(t, file, s.run)
 				s.close()
 			})
@@ -77,25 +83,37 @@ func TestStoriesOpenWithTheirReason(t *testing.T) {
 }
 
 type story struct {
-	config  string
-	args    string
+	config string
+	// args are plugins' arguments by plugin.
+	args    map[string]string
 	order   int64
 	nodes   []*v1.Node
+	slices  []*resourceapi.ResourceSlice
 	pods    []*v1.Pod
 	cluster *offline.Cluster
-	placed  lastPlaced
+	// stays are the pods that were placed.
+	stays  map[string]stay
+	placed lastPlaced
 }
 
-// lastPlaced remembers the last reason a pod was placed for.
-type lastPlaced struct{ reason verdict.Reason }
+type stay struct {
+	evaluation *offline.Evaluation
+	node       string
+}
 
-func (l *lastPlaced) Placed(_, _, _, _ string, reason verdict.Reason) { l.reason = reason }
+// lastPlaced remembers what plugins gave as the reason for the last placement.
+type lastPlaced struct{ reasons []string }
+
+func (l *lastPlaced) Placed(_, _, _, _ string, reason verdict.Reason) {
+	l.reasons = append(l.reasons, reason.Message)
+}
 
 func (s *story) close() {
 	if s.cluster != nil {
 		s.cluster.Close()
 		s.cluster = nil
 	}
+	s.stays = map[string]stay{}
 }
 
 func (s *story) run(t *testing.T, d *datadriven.TestData) string {
@@ -107,11 +125,18 @@ func (s *story) run(t *testing.T, d *datadriven.TestData) string {
 		s.config = strings.TrimSpace(d.Input)
 	case "profile":
 		s.close()
-		s.args = d.Input
+		plugin := binpack.Name
+		if len(d.CmdArgs) > 0 {
+			plugin = d.CmdArgs[0].Key
+		}
+		s.args[plugin] = d.Input
 	case "nodes":
 		s.close()
-		s.pods = nil
+		s.pods, s.slices = nil, nil
 		s.nodes, err = testkit.Nodes(d.Input)
+	case "gpus":
+		s.close()
+		s.slices, err = testkit.GPUs(d.Input)
 	case "pods":
 		s.close()
 		s.pods, err = testkit.Pods(d.Input)
@@ -119,7 +144,9 @@ func (s *story) run(t *testing.T, d *datadriven.TestData) string {
 			out, err = s.draw(t)
 		}
 	case "ask", "place":
-		out, err = s.schedule(t, d.Input, d.Cmd == "place")
+		out, err = s.schedule(t, d.Input, d.Cmd == "place", d.HasArg("brief"))
+	case "leave":
+		out, err = s.leave(t, d.Input)
 	default:
 		t.Fatalf("%s: unknown command %q", d.Pos, d.Cmd)
 	}
@@ -129,12 +156,19 @@ func (s *story) run(t *testing.T, d *datadriven.TestData) string {
 	return out
 }
 
-func (s *story) schedule(t *testing.T, input string, stay bool) (string, error) {
+func (s *story) schedule(t *testing.T, input string, stays, brief bool) (string, error) {
 	pods, err := testkit.Pods(input)
 	if err != nil {
 		return "", err
 	}
+	claims, err := testkit.Claims(input)
+	if err != nil {
+		return "", err
+	}
 	if err := s.open(t); err != nil {
+		return "", err
+	}
+	if err := s.cluster.AddClaims(t.Context(), claims...); err != nil {
 		return "", err
 	}
 	var b strings.Builder
@@ -143,21 +177,52 @@ func (s *story) schedule(t *testing.T, input string, stay bool) (string, error) 
 		if err != nil {
 			return "", err
 		}
-		fmt.Fprintf(&b, "%s\n", pod.Name)
-		s.describe(&b, e)
-		best := e.Best()
-		if len(best) == 0 || !stay {
+		best := sorted(e.Best())
+		if fits := len(best) > 0; !brief || !fits {
+			fmt.Fprintf(&b, "%s\n", pod.Name)
+			s.describe(&b, e)
+		}
+		if len(best) == 0 || !stays {
 			continue
 		}
 		// Any of the best would do: the first by name makes the rest of the
 		// story the same every time.
-		node := sorted(best)[0]
-		if err := s.cluster.Place(t.Context(), e, node); err != nil {
+		s.placed = lastPlaced{}
+		if err := s.cluster.Place(t.Context(), e, best[0]); err != nil {
 			return "", err
 		}
-		fmt.Fprintf(&b, "  -> %s: %s\n", node, s.placed.reason.Message)
+		s.stays[pod.Name] = stay{e, best[0]}
+		who := " "
+		if brief {
+			who = pod.Name
+		}
+		fmt.Fprintf(&b, "%s -> %s", who, best[0])
+		if why := strings.Join(s.placed.reasons, "; "); why != "" {
+			fmt.Fprintf(&b, ": %s", why)
+		}
+		b.WriteByte('\n')
 	}
-	return b.String(), nil
+	if stays {
+		err = s.drawDevices(&b)
+	}
+	return b.String(), err
+}
+
+// leave takes pods away again.
+func (s *story) leave(t *testing.T, input string) (string, error) {
+	for _, name := range strings.Fields(input) {
+		stay, placed := s.stays[name]
+		if !placed {
+			return "", fmt.Errorf("pod %s was not placed", name)
+		}
+		if err := s.cluster.Remove(t.Context(), stay.evaluation, stay.node); err != nil {
+			return "", err
+		}
+		delete(s.stays, name)
+	}
+	var b strings.Builder
+	err := s.drawDevices(&b)
+	return b.String(), err
 }
 
 // describe prints one line per node; * marks the set of best ones.
@@ -180,7 +245,7 @@ func (s *story) describe(b *strings.Builder, e *offline.Evaluation) {
 	for _, name := range sorted(names) {
 		a := byName[name]
 		if a.Status != nil {
-			fmt.Fprintf(w, "    %s\t%s: %s\n", name, a.Status.Plugin(), strings.Join(a.Status.Reasons(), "; "))
+			fmt.Fprintf(w, "    %s\t%s: %s\n", name, a.Status.Plugin(), strings.Join(sorted(a.Status.Reasons()), "; ")) // upstream lists resources as a map has them
 			continue
 		}
 		mark := " "
@@ -215,8 +280,8 @@ func (s *story) open(t *testing.T) error {
 	if err != nil {
 		return err
 	}
-	if s.args != "" {
-		if err := setArgs(cfg, s.args); err != nil {
+	for plugin, args := range s.args {
+		if err := setArgs(cfg, plugin, args); err != nil {
 			return err
 		}
 	}
@@ -231,51 +296,30 @@ func (s *story) open(t *testing.T) error {
 	for _, p := range s.pods {
 		objects = append(objects, p)
 	}
+	if len(s.slices) > 0 {
+		for _, c := range fleet.DeviceClasses() {
+			objects = append(objects, c)
+		}
+	}
+	for _, published := range s.slices {
+		objects = append(objects, published)
+	}
 	s.cluster, err = offline.New(context.Background(), cfg, plugins.Registry(plugins.Shared{Recorder: &s.placed}), objects...)
 	return err
 }
 
-// setArgs replaces BinPack's arguments in every profile.
-func setArgs(cfg *config.KubeSchedulerConfiguration, args string) error {
+// setArgs sets a plugin's arguments in every profile.
+func setArgs(cfg *config.KubeSchedulerConfiguration, plugin, args string) error {
 	raw, err := yaml.YAMLToJSON([]byte(args))
 	if err != nil {
 		return err
 	}
 	for i := range cfg.Profiles {
-		for j := range cfg.Profiles[i].PluginConfig {
-			if pc := &cfg.Profiles[i].PluginConfig[j]; pc.Name == binpack.Name {
-				pc.Args = &runtime.Unknown{Raw: raw, ContentType: runtime.ContentTypeJSON}
-			}
-		}
+		p := &cfg.Profiles[i]
+		p.PluginConfig = append(slices.DeleteFunc(p.PluginConfig, func(pc config.PluginConfig) bool { return pc.Name == plugin }),
+			config.PluginConfig{Name: plugin, Args: &runtime.Unknown{Raw: raw, ContentType: runtime.ContentTypeJSON}})
 	}
 	return nil
-}
-
-// draw pictures how loaded the nodes are before anything is placed.
-func (s *story) draw(t *testing.T) (string, error) {
-	if err := s.open(t); err != nil {
-		return "", err
-	}
-	scale, err := load.NewScale([]load.Resource{{Name: "cpu", Weight: 1}, {Name: "memory", Weight: 1}})
-	if err != nil {
-		return "", err
-	}
-	meter := inventory.NewMeter([]v1.ResourceName{v1.ResourceCPU, v1.ResourceMemory})
-	var b strings.Builder
-	w := tabwriter.NewWriter(&b, 2, 1, 2, ' ', 0)
-	for _, name := range sorted(s.cluster.Nodes()) {
-		node, err := s.cluster.NodeInfo(t.Context(), name)
-		if err != nil {
-			return "", err
-		}
-		var allocatable, used load.Vector
-		meter.Allocatable(node, &allocatable)
-		meter.Assumed(node, &used)
-		u, dominant := scale.Utilization(&allocatable, &used)
-		fmt.Fprintf(w, "%s\t%s\t%s of %s\n", name, load.Gauge(u, load.Full), u, scale.Resource(dominant).Name)
-	}
-	w.Flush()
-	return b.String(), nil
 }
 
 func sorted(names []string) []string {

@@ -76,7 +76,7 @@ func better(a, b *standing) int {
 		return -cmp.Compare(bit(a.plan != nil), bit(b.plan != nil))
 	}
 	return cmp.Or(cmp.Compare(a.rank.Isolation, b.rank.Isolation), cmp.Compare(a.rank.MemoryGiB, b.rank.MemoryGiB),
-		cmp.Compare(a.loss, b.loss), a.rank.Compare(b.rank))
+		cmp.Compare(bit(a.whole), bit(b.whole)), cmp.Compare(a.loss, b.loss), a.rank.Compare(b.rank))
 }
 
 func betterPlan(a, b *standing) int {
@@ -90,7 +90,7 @@ func betterPlan(a, b *standing) int {
 	case a.whole != b.whole:
 		return cmp.Compare(bit(a.whole), bit(b.whole)) // a slice before a whole GPU
 	}
-	return ca.Compare(*cb)
+	return cmp.Or(ca.Compare(*cb), a.rank.Compare(b.rank))
 }
 
 func bit(b bool) int {
@@ -106,16 +106,20 @@ func (p *GPUSlice) standDevices(s *standing, r *request, node fwk.NodeInfo) {
 		return
 	}
 	s.plan = r.view.Plan(s.name)
-	facts := r.view.GPUs(s.name)
-	if s.plan == nil || facts == nil {
+	if s.plan == nil {
 		return
 	}
-	task, _ := taskOfPlan(s.plan, r.cpu)
+	task, profiles := taskOfPlan(s.plan, r.cpu)
 	if task == nil {
+		if len(profiles) == 0 && p.spare {
+			s.rank.Worth = p.worthOf(node.Node()) // claims other devices than GPUs
+		}
 		return
 	}
 	s.whole = true
-	s.loss = p.lossOf(task, facts.Model, facts.Idle, node)
+	if facts := r.view.GPUs(s.name); facts != nil {
+		s.loss = p.lossOf(task, facts.Model, facts.Idle, node)
+	}
 }
 
 // standUnits ranks a node's device-plugin GPUs.
@@ -130,6 +134,7 @@ func (p *GPUSlice) standUnits(s *standing, r *request, info fwk.NodeInfo) {
 	var idle [maxGPUs]int64
 	n, model := node.Wholes(idle[:])
 	if n > 0 {
+		s.whole = true
 		s.loss = p.lossOf(task, model, idle[:n], info)
 	}
 }

@@ -3,6 +3,7 @@ package gpuslice
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	v1 "k8s.io/api/core/v1"
@@ -12,12 +13,15 @@ import (
 	fwk "k8s.io/kube-scheduler/framework"
 
 	"plimsoll.dev/scheduler/pkg/devices"
+	"plimsoll.dev/scheduler/pkg/gpus"
 	"plimsoll.dev/scheduler/pkg/metrics"
 	"plimsoll.dev/scheduler/pkg/verdict"
 )
 
 // placement is which devices a pod took.
 type placement struct {
+	// units are what it took of device plugins, in words; "" if nothing.
+	units string
 	names []string
 	// plan is nil if the allocator chose alone.
 	plan *devices.Plan
@@ -36,10 +40,13 @@ const (
 // placed compares what was allocated with the plan. A difference is no error,
 // the allocator is right; but the model should have known.
 func (p *GPUSlice) placed(ctx context.Context, r *request, taken []*resourceapi.AllocationResult, pod *v1.Pod, node string) *placement {
+	out := &placement{units: p.unitsOn(r, node)}
 	if len(taken) == 0 {
-		return nil
+		if out.units == "" {
+			return nil
+		}
+		return out
 	}
-	out := &placement{}
 	if r.view != nil {
 		out.plan = r.view.Plan(node)
 	}
@@ -81,8 +88,37 @@ func (p *GPUSlice) report(ctx context.Context, placed *placement, pod *v1.Pod, n
 	}
 }
 
+// unitsOn says what the pod takes of a node's device plugins.
+func (p *GPUSlice) unitsOn(r *request, nodeName string) string {
+	if r.units == nil {
+		return ""
+	}
+	node, err := p.handle.SnapshotSharedLister().NodeInfos().Get(nodeName)
+	if err != nil {
+		return ""
+	}
+	facts := p.gpus.Facts(node.Node())
+	var out []string
+	for _, w := range r.wants {
+		i := slices.IndexFunc(facts.Offers, func(o gpus.Offer) bool { return o.Resource == w.Resource })
+		if i < 0 {
+			continue // by claims
+		}
+		o := &facts.Offers[i]
+		memory := "unknown memory"
+		if o.MemoryMiB > 0 {
+			memory = gpus.GiB(o.MemoryMiB)
+		}
+		out = append(out, fmt.Sprintf("%d %s of %s, %s", w.Count, w.Resource, memory, o.Isolation))
+	}
+	return strings.Join(out, "; ")
+}
+
 // reason says a placement in words.
 func (p *placement) reason() verdict.Reason {
+	if len(p.names) == 0 {
+		return verdict.Say(verdict.GPUsTaken, "units", p.units)
+	}
 	names := strings.Join(p.names, ", ")
 	if p.plan == nil {
 		return verdict.Say(verdict.DevicesAllotted, "devices", names)

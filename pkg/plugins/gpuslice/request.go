@@ -5,7 +5,6 @@ import (
 	"sync"
 
 	v1 "k8s.io/api/core/v1"
-	resourceapi "k8s.io/api/resource/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/dynamic-resource-allocation/resourceclaim"
 	fwk "k8s.io/kube-scheduler/framework"
@@ -98,43 +97,8 @@ func (p *GPUSlice) asks(pod *v1.Pod) []devices.Ask {
 			out = append(out, devices.Ask{Name: ref.Name, Spec: &claim.Spec})
 		}
 	}
-	if spec := p.extended(pod); spec != nil {
+	if spec := extended(pod, p.manager.DeviceClassResolver()); spec != nil {
 		out = append(out, devices.Ask{Name: extendedClaim, Spec: spec})
 	}
 	return out
-}
-
-// extended is the claim that the wrapped plugin will make for extended resources
-// that a device class serves: a request for each container and resource.
-func (p *GPUSlice) extended(pod *v1.Pod) *resourceapi.ResourceClaimSpec {
-	resolver := p.manager.DeviceClassResolver()
-	var out *resourceapi.ResourceClaimSpec
-	for i := range pod.Spec.Containers {
-		requests := pod.Spec.Containers[i].Resources.Requests
-		names := make([]v1.ResourceName, 0, len(requests))
-		for name, amount := range requests {
-			if !amount.IsZero() && !isNative(name) {
-				names = append(names, name)
-			}
-		}
-		slices.Sort(names)
-		for _, name := range names {
-			class := resolver.GetDeviceClass(name)
-			if class == nil {
-				continue
-			}
-			if out == nil {
-				out = &resourceapi.ResourceClaimSpec{}
-			}
-			amount := requests[name]
-			out.Devices.Requests = append(out.Devices.Requests, resourceapi.DeviceRequest{Name: string(name),
-				Exactly: &resourceapi.ExactDeviceRequest{DeviceClassName: class.Name, Count: amount.Value(),
-					AllocationMode: resourceapi.DeviceAllocationModeExactCount}})
-		}
-	}
-	return out
-}
-
-func isNative(name v1.ResourceName) bool {
-	return name == v1.ResourceCPU || name == v1.ResourceMemory || name == v1.ResourceEphemeralStorage
 }
