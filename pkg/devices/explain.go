@@ -34,6 +34,11 @@ const (
 	// NotTogether: each request could be served alone, but not all with the
 	// claim's constraints.
 	NotTogether
+	// NotAtOnce: the same, without any constraint: too little is left for all.
+	NotAtOnce
+	// Untold: whether the devices meet the pod's annotations cannot be told;
+	// Detail says why.
+	Untold
 )
 
 // Why says why a node cannot serve a shape: the request that comes farthest from
@@ -67,7 +72,12 @@ func (q *search) explain() Why {
 			}
 		}
 	}
-	return Why{Kind: NotTogether, Claim: q.shape.claims[0].name}
+	for i := range q.shape.claims {
+		if len(q.shape.claims[i].constraints) > 0 {
+			return Why{Kind: NotTogether, Claim: q.shape.claims[i].name}
+		}
+	}
+	return Why{Kind: NotAtOnce, Claim: q.shape.claims[0].name}
 }
 
 // reset forgets what the search chose.
@@ -125,7 +135,7 @@ func (q *search) judge(s *slot, device int, found *match) Why {
 	case !found.fits[device]:
 		return Why{Kind: NoneLarge, Detail: a.selector.class}
 	case !q.shape.limits.accept(d, found.needs[device]):
-		return Why{Kind: AgainstAnnotations, Detail: fmt.Sprintf("%dMi, %s", gets(d, found.needs[device])>>20, d.isolation())}
+		return Why{Kind: AgainstAnnotations, Detail: d.has(found.needs[device])}
 	case !found.open[device]:
 		return Why{Kind: AllTainted, Detail: taintsOf(d)}
 	case d.allocated || !d.hasRoom(found.needs[device], nil):
@@ -150,6 +160,11 @@ func (q *search) judge(s *slot, device int, found *match) Why {
 		return Why{Kind: PoolUnusable, Detail: "more of its counters is allocated than it has"}
 	}
 	return Why{}
+}
+
+// has is what a claim gets of a device, in words.
+func (d *device) has(needs []int64) string {
+	return fmt.Sprintf("%dMi, %s", gets(d, needs)>>20, d.isolation())
 }
 
 func taintsOf(d *device) string {

@@ -26,6 +26,8 @@ type world struct {
 	// allocator remembers only each request's last.
 	distinct bool
 	all      bool // some request asks for all devices
+	features structured.Features
+	limits   Limits
 }
 
 const (
@@ -67,7 +69,7 @@ var testClasses = classes{
 }
 
 func newWorld(seed uint64) *world {
-	w := &world{rng: rand.New(rand.NewPCG(seed, 17)), node: &v1.Node{ObjectMeta: metav1.ObjectMeta{Name: "gpu-a-01"}}}
+	w := &world{features: features, rng: rand.New(rand.NewPCG(seed, 17)), node: &v1.Node{ObjectMeta: metav1.ObjectMeta{Name: "gpu-a-01"}}}
 	w.allocated = structured.AllocatedState{AllocatedDevices: sets.New[structured.DeviceID](),
 		AllocatedSharedDeviceIDs: sets.New[structured.SharedDeviceID](),
 		AggregatedCapacity:       structured.NewConsumedCapacityCollection()}

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 
+	resourceapi "k8s.io/api/resource/v1"
+
 	"plimsoll.dev/scheduler/pkg/mig"
 )
 
@@ -14,10 +16,12 @@ import (
 // name the same parent, or a device of its own.
 type gpu struct {
 	// kind is its grid; nil if its counters show none.
-	kind    *kind
-	cells   int // memory slices of the grid
-	members []int
-	model   string
+	kind  *kind
+	cells int // memory slices of the grid
+	// first and counters are where its counters lie in the pool's.
+	first, counters int
+	members         []int
+	model           string
 	// whole is what all of it weighs, see weigh.
 	whole int64
 
@@ -68,9 +72,10 @@ func (p *pool) groupGPUs(sets map[string]*counterSet, kinds map[string]*kind) {
 		d.gpu = at
 		g := &p.gpus[at]
 		g.members = append(g.members, i)
-		g.model = cmp.Or(g.model, stringAttribute(d, "productName", "product", "model"))
+		g.model = cmp.Or(g.model, modelOf(d))
 	}
 	for name, at := range bySet {
+		p.gpus[at].first, p.gpus[at].counters = sets[name].first, len(sets[name].index)
 		p.readGrid(&p.gpus[at], sets[name], kinds)
 	}
 	for i := range p.gpus {
@@ -105,16 +110,21 @@ func parent(d *device) string {
 }
 
 // stringAttribute returns the first of the attributes that the device has, in
-// the driver's own domain.
+// the driver's own domain, whether or not the name says it.
 func stringAttribute(d *device, names ...string) string {
 	for _, want := range names {
-		for name, a := range d.spec.Attributes {
-			if a.StringValue != nil && bare(name) == want {
+		for _, name := range []string{want, d.id.Driver.String() + "/" + want} {
+			if a, found := d.spec.Attributes[resourceapi.QualifiedName(name)]; found && a.StringValue != nil {
 				return *a.StringValue
 			}
 		}
 	}
 	return ""
+}
+
+// modelOf is the product name of a device's GPU, written as node labels do.
+func modelOf(d *device) string {
+	return strings.ReplaceAll(stringAttribute(d, "productName", "product", "model"), " ", "-")
 }
 
 // readGrid finds the counters that are a grid: unit counters with a common name

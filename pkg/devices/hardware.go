@@ -4,6 +4,7 @@ import (
 	"cmp"
 
 	resourceapi "k8s.io/api/resource/v1"
+	"k8s.io/dynamic-resource-allocation/structured"
 
 	"plimsoll.dev/scheduler/pkg/gpus"
 )
@@ -14,7 +15,7 @@ func Hardware(s *resourceapi.ResourceSlice) []gpus.Hardware {
 	seen := map[string]int{}
 	var out []gpus.Hardware
 	for i := range s.Spec.Devices {
-		d := device{spec: &s.Spec.Devices[i]}
+		d := device{spec: &s.Spec.Devices[i], id: structured.MakeDeviceID(s.Spec.Driver, s.Spec.Pool.Name, s.Spec.Devices[i].Name)}
 		if d.readCapacities() != nil || d.memory == 0 {
 			continue
 		}
@@ -28,7 +29,7 @@ func Hardware(s *resourceapi.ResourceSlice) []gpus.Hardware {
 		if !known {
 			at = len(out)
 			seen[key] = at
-			out = append(out, gpus.Hardware{Model: cmp.Or(stringAttribute(&d, "productName", "product", "model"), s.Spec.Driver), MilliGPUs: gpus.MilliGPU})
+			out = append(out, gpus.Hardware{Model: cmp.Or(modelOf(&d), s.Spec.Driver), MilliGPUs: gpus.MilliGPU})
 		}
 		out[at].MemoryMiB = max(out[at].MemoryMiB, d.memory>>20)
 	}

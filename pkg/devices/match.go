@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	resourceapi "k8s.io/api/resource/v1"
@@ -60,8 +61,8 @@ func (m *Model) selectorFor(d *detail, class *resourceapi.DeviceClass) (*selecto
 	if d.capacity != nil {
 		s.requests = d.capacity.Requests
 	}
-	for _, own := range d.selectors {
-		s.sized = s.sized || strings.Contains(own.CEL.Expression, ".capacity")
+	for _, one := range append(slices.Clone(class.Spec.Selectors), d.selectors...) {
+		s.sized = s.sized || strings.Contains(one.CEL.Expression, "device.capacity[")
 	}
 	m.selectors[string(key)] = s
 	return s, nil
@@ -72,6 +73,7 @@ func (m *Model) match(p *pool, s *selector) *match {
 	if known := p.matches[s]; known != nil {
 		return known
 	}
+	m.budget -= len(p.devices) * costOfMatch
 	answer := m.evaluate(p, s)
 	p.matches[s] = answer
 	return answer

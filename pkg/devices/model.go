@@ -2,6 +2,7 @@ package devices
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -39,6 +40,9 @@ type Model struct {
 	kinds     map[string]*kind
 	selectors map[string]*selector
 	shapes    map[string]*Shape
+	questions uint64
+	// budget is what is left of what one view may cost, see budget.go.
+	budget int
 }
 
 // entry is one pool as published.
@@ -47,6 +51,9 @@ type entry struct {
 	slices []*resourceapi.ResourceSlice
 	// local is nil if the pool is not on one node alone: it is handed on as it is.
 	local *pool
+	// foreign holds such a pool's devices, for telling which requests it could
+	// serve.
+	foreign *pool
 }
 
 // ref is where a device is.
@@ -60,39 +67,65 @@ type node struct {
 	name    string
 	pools   []*pool
 	version uint64
-	plans   map[*Shape]*planned
-	facts   *NodeGPUs
-	stock   *stocked
+	// plans are the last few, see recall.
+	plans []*planned
+	facts *NodeGPUs
+	stock *stocked
 }
 
 const (
-	// maxShapes bounds the requests that are remembered: beyond, the memory is
-	// cleared, since shapes share their parts.
+	// maxShapes bounds the requests that are remembered: beyond, the half that
+	// was not asked for longest is forgotten.
 	maxShapes = 256
 	// celPrograms is how many compiled expressions are kept.
 	celPrograms = 512
 )
 
 // NewModel returns an empty model. The features are those that the scheduler's
-// allocator runs with.
-func NewModel(features structured.Features) *Model {
+// allocator, and its expressions, run with.
+func NewModel(features structured.Features, expressions cel.Features) *Model {
 	m := &Model{
 		features: features,
-		cel:      cel.NewCache(celPrograms, cel.Features{EnableConsumableCapacity: features.ConsumableCapacity}),
+		cel:      cel.NewCache(celPrograms, expressions),
 		pools:    map[poolID]*entry{}, nodes: map[string]*node{},
 		byID: map[structured.DeviceID]ref{}, kinds: map[string]*kind{},
+		selectors: map[string]*selector{}, shapes: map[string]*Shape{},
 	}
-	m.forget()
 	return m
 }
 
-// forget drops what was compiled.
+// forget drops the older half of what was compiled, and what only it needed.
 func (m *Model) forget() {
-	m.selectors, m.shapes = map[string]*selector{}, map[string]*Shape{}
-	for _, n := range m.all {
-		n.plans = map[*Shape]*planned{}
-		for _, p := range n.pools {
-			p.matches = map[*selector]*match{}
+	var ages []uint64
+	for _, s := range m.shapes {
+		ages = append(ages, s.asked)
+	}
+	slices.Sort(ages)
+	needed := map[*selector]bool{}
+	for key, s := range m.shapes {
+		if s.asked <= ages[len(ages)/2] {
+			delete(m.shapes, key)
+			continue
+		}
+		for i := range s.claims {
+			for j := range s.claims[i].requests {
+				for _, a := range s.claims[i].requests[j].alternatives {
+					needed[a.selector] = true
+				}
+			}
+		}
+	}
+	for key, s := range m.selectors {
+		if !needed[s] {
+			delete(m.selectors, key)
+		}
+	}
+	unneeded := func(s *selector, _ *match) bool { return !needed[s] }
+	for _, e := range m.order {
+		if e.local != nil {
+			maps.DeleteFunc(e.local.matches, unneeded)
+		} else {
+			maps.DeleteFunc(e.foreign.matches, unneeded)
 		}
 	}
 }
@@ -106,7 +139,9 @@ func (m *Model) Shape(asks []Ask, limits Limits, classes ClassLister) (*Shape, e
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.questions++
 	if s := m.shapes[key]; s != nil {
+		s.asked = m.questions
 		return s, nil
 	}
 	if len(m.shapes) >= maxShapes {
@@ -116,6 +151,7 @@ func (m *Model) Shape(asks []Ask, limits Limits, classes ClassLister) (*Shape, e
 	if err != nil {
 		return nil, err
 	}
+	s.asked = m.questions
 	m.shapes[key] = s
 	return s, nil
 }
@@ -184,9 +220,16 @@ func (m *Model) add(e *entry, changed map[string]bool) {
 	newest := newestGeneration(e.slices)
 	name := soleNode(newest)
 	if name == "" {
+		e.foreign = &pool{id: e.id, matches: map[*selector]*match{}}
+		for _, s := range newest {
+			for i := range s.Spec.Devices {
+				e.foreign.devices = append(e.foreign.devices, device{spec: &s.Spec.Devices[i],
+					id: structured.MakeDeviceID(e.id.driver, e.id.name, s.Spec.Devices[i].Name)})
+			}
+		}
 		return
 	}
-	e.local = buildPool(e.id, name, newest, m.kinds)
+	e.local = buildPool(e.id, name, newest, &m.features, m.kinds)
 	changed[name] = true
 	for i := range e.local.devices {
 		m.byID[e.local.devices[i].id] = ref{e.local, i}
@@ -249,7 +292,7 @@ func (m *Model) reindex(changed map[string]bool) {
 			}
 			return a.id.compare(b.id)
 		})
-		m.nodes[name] = &node{name: name, pools: pools, plans: map[*Shape]*planned{}}
+		m.nodes[name] = &node{name: name, pools: pools}
 	}
 	m.all = m.all[:0:0]
 	for _, n := range m.nodes {

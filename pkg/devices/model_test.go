@@ -121,7 +121,7 @@ func TestTheStateDoesNotDependOnHowItCameAbout(t *testing.T) {
 	}
 	claim := profile("2g.12gb")
 	rapid.Check(t, func(t *rapid.T) {
-		s := &scene{model: NewModel(features), classes: base.classes, slices: slices.Clone(base.slices), allocated: structured.AllocatedState{
+		s := &scene{model: NewModel(features, expressions), classes: base.classes, slices: slices.Clone(base.slices), allocated: structured.AllocatedState{
 			AllocatedDevices: sets.New[structured.DeviceID](), AggregatedCapacity: structured.NewConsumedCapacityCollection()}}
 		s.model.cel = testCEL
 		worth := NewWorth(nil, nil)
@@ -150,7 +150,7 @@ func TestTheStateDoesNotDependOnHowItCameAbout(t *testing.T) {
 			look(s.model)
 		}
 		grown := look(s.model)
-		fresh := NewModel(features)
+		fresh := NewModel(features, expressions)
 		fresh.cel = testCEL
 		anew := look(fresh)
 		for _, node := range []string{"gpu-01", "gpu-02"} {

@@ -62,6 +62,7 @@ func (c Cost) Compare(d Cost) int {
 // planned is what a node remembers for a shape.
 type planned struct {
 	version uint64
+	shape   *Shape
 	worth   *Worth
 	plan    *Plan // nil: nothing fits, or the model does not know
 	why     Why
@@ -82,31 +83,31 @@ type slot struct {
 }
 
 const (
-	// maxVectors bounds the combinations of alternatives and pools looked at,
-	// maxSteps the devices tried in one of them; beyond, the best plan so far
-	// counts, or none and the allocator searches alone.
-	maxVectors = 256
-	maxSteps   = 4000
-	// maxPlans bounds what a node remembers: each plan holds copies of slices.
-	maxPlans = 8
+	// maxPlans is how many plans a node remembers, and maxOrdered for how many of
+	// them the slices in their order: those hold copies of devices.
+	maxPlans, maxOrdered = 32, 4
 )
 
 // plan finds the best plan of a node for a shape.
 func (m *Model) plan(n *node, s *Shape, w *Worth) *planned {
-	if known := n.plans[s]; known != nil && known.version == n.version && known.worth == w {
+	if known := n.recall(s, w); known != nil {
 		return known
 	}
-	if n.plans[s] == nil && len(n.plans) >= maxPlans {
-		clear(n.plans)
+	if m.budget <= 0 && s.limits.none() {
+		return &planned{natural: true} // not remembered: its turn comes
 	}
-	out := &planned{version: n.version, worth: w}
-	n.plans[s] = out
+	out := &planned{version: n.version, shape: s, worth: w}
+	n.remember(out)
 	if s.opaque != "" {
 		out.natural = true
 		return out
 	}
-	q := &search{m: m, n: n, shape: s, worth: w}
+	q := &search{m: m, n: n, shape: s, worth: w, left: nodeBudget}
 	if !q.prepare() {
+		out.natural = true
+		return out
+	}
+	if len(s.elsewhere) > 0 && q.leavesAll() {
 		out.natural = true
 		return out
 	}
@@ -114,28 +115,36 @@ func (m *Model) plan(n *node, s *Shape, w *Worth) *planned {
 		out.why = q.unusablePool()
 		return out // the allocator refuses: what "all" are cannot be told
 	}
-	if q.vectors(0, 0, nil) {
+	found := q.vectors(0, 0, nil)
+	m.budget -= nodeBudget - q.left
+	switch {
+	case found && q.reliable():
 		out.plan = q.result()
-		out.ordered = n.reorder(out.plan.Chosen)
-		return out
+	case found:
+		out.why = Why{Kind: Untold, Claim: s.claims[0].name, Detail: "the allocator could take a smaller share for another request or alternative"}
+	case q.left <= 0 || len(s.elsewhere) > 0:
+		out.natural = true // it may fit all the same
+	default:
+		out.why = q.explain()
 	}
-	out.why = q.explain()
 	return out
 }
 
 // vectors walks the combinations of alternatives and pools in the order in
 // which the allocator does, and stops at the first that can be served.
 func (q *search) vectors(claim, request int, slots []slot) bool {
-	if q.tried >= maxVectors {
+	if q.left--; q.left <= 0 {
 		return false
 	}
 	if claim == len(q.shape.claims) {
-		q.tried++
 		return q.serve(slots)
 	}
 	c := &q.shape.claims[claim]
 	if request == len(c.requests) {
 		return q.vectors(claim+1, 0, slots)
+	}
+	if left, _ := q.leaves(c, &c.requests[request]); left {
+		return q.vectors(claim, request+1, slots)
 	}
 	for i := range c.requests[request].alternatives {
 		a := &c.requests[request].alternatives[i]
@@ -157,6 +166,9 @@ func (q *search) vectors(claim, request int, slots []slot) bool {
 // spread assigns the devices of one request to pools, which the allocator walks
 // in one direction.
 func (q *search) spread(a *alternative, s slot, from, left int, slots []slot) bool {
+	if q.left--; q.left <= 0 {
+		return false
+	}
 	if left == 0 {
 		return q.vectors(s.claim, s.request+1, slots)
 	}
@@ -188,30 +200,135 @@ func (q *search) allOf(a *alternative, s slot, slots []slot) ([]slot, bool) {
 	return out, len(out) > len(slots) && len(out) <= maxSlots
 }
 
+// recall finds the plan for a shape if nothing changed since it was made, and
+// makes it the last to be forgotten.
+func (n *node) recall(s *Shape, w *Worth) *planned {
+	for i, known := range n.plans {
+		if known.shape == s && known.worth == w {
+			if known.version != n.version {
+				n.plans = slices.Delete(n.plans, i, i+1)
+				return nil
+			}
+			copy(n.plans[i:], n.plans[i+1:])
+			n.plans[len(n.plans)-1] = known
+			return known
+		}
+	}
+	return nil
+}
+
+func (n *node) remember(p *planned) {
+	if len(n.plans) >= maxPlans {
+		n.plans = slices.Delete(n.plans, 0, 1)
+	}
+	n.plans = append(n.plans, p)
+}
+
+// slicesOf returns each pool's slices as the allocator shall see them for a
+// plan, nil where they stay as they are.
+func (n *node) slicesOf(p *planned) [][]*resourceapi.ResourceSlice {
+	if p.ordered == nil && (p.plan != nil || !p.natural && !p.shape.limits.none()) {
+		var chosen []Chosen
+		if p.plan != nil {
+			chosen = p.plan.Chosen
+		}
+		p.ordered = n.reorder(chosen, &p.shape.limits, p.shape)
+		for i := len(n.plans) - 1 - maxOrdered; i >= 0 && n.plans[i].ordered != nil; i-- {
+			n.plans[i].ordered = nil
+		}
+	}
+	return p.ordered
+}
+
 // reorder moves the chosen devices of each pool to the top of its first slice
 // with devices, in the order of the plan. Only slices that lose or gain devices
 // are copied, and their names, which are the allocator's sort keys, stay.
-func (n *node) reorder(chosen []Chosen) [][]*resourceapi.ResourceSlice {
+func (n *node) reorder(chosen []Chosen, limits *Limits, s *Shape) [][]*resourceapi.ResourceSlice {
 	out := make([][]*resourceapi.ResourceSlice, len(n.pools))
 	for i, p := range n.pools {
+		if p.unusable != "" || p.opaque != "" {
+			continue
+		}
 		var picks []int
-		moved := map[int]bool{}
+		elsewhere := map[int]bool{} // moved, or hidden
 		touched := map[int]bool{}
 		for _, c := range chosen {
-			if c.pool == i && !moved[c.device] {
-				moved[c.device] = true
+			if c.pool == i && !elsewhere[c.device] {
+				elsewhere[c.device] = true
 				touched[p.devices[c.device].slice] = true
 				picks = append(picks, c.device)
 			}
 		}
-		if len(picks) > 0 {
-			out[i] = p.reordered(picks, moved, touched)
+		if !limits.none() {
+			// What the pod's annotations exclude is not shown, so that the allocator
+			// cannot take it for an alternative that the user named first.
+			for d := range p.devices {
+				if !elsewhere[d] && p.devices[d].mayBeHidden() && !s.accepts(p, d) {
+					elsewhere[d] = true
+					touched[p.devices[d].slice] = true
+				}
+			}
+		}
+		if len(touched) > 0 {
+			out[i] = p.reordered(picks, elsewhere, touched)
 		}
 	}
 	return out
 }
 
-func (p *pool) reordered(picks []int, moved, touched map[int]bool) []*resourceapi.ResourceSlice {
+// mayBeHidden: not if counters are computed from it being in use.
+func (d *device) mayBeHidden() bool { return !d.inUse() || len(d.takes) == 0 }
+
+// reliable tells whether the allocator, which does not know the pod's
+// annotations, follows the plan. It need not where a shared device stays in sight
+// that suits one request and is too small a share for another, or for an
+// alternative that the user named first.
+func (q *search) reliable() bool {
+	if q.shape.limits.none() {
+		return true
+	}
+	for i := range q.slots {
+		s := &q.slots[i]
+		for k := 0; k <= s.alternative; k++ {
+			a := &q.shape.claims[s.claim].requests[s.request].alternatives[k]
+			for _, p := range q.n.pools {
+				if p.unusable == "" && q.shape.exposes(p, q.m.match(p, a.selector)) {
+					return false
+				}
+			}
+		}
+	}
+	return true
+}
+
+// exposes tells whether a pool shows the allocator a device for a request that
+// the annotations exclude for it.
+func (s *Shape) exposes(p *pool, found *match) bool {
+	for d := range p.devices {
+		if found.fits[d] && found.open[d] && !p.devices[d].allocated && !s.limits.accept(&p.devices[d], found.needs[d]) &&
+			(!p.devices[d].mayBeHidden() || s.accepts(p, d)) && (p.devices[d].multi || !p.devices[d].inUse()) {
+			return true
+		}
+	}
+	return false
+}
+
+// accepts tells whether a device meets the pod's annotations for some request.
+func (s *Shape) accepts(p *pool, device int) bool {
+	for i := range s.claims {
+		for j := range s.claims[i].requests {
+			for _, a := range s.claims[i].requests[j].alternatives {
+				if found := p.matches[a.selector]; found != nil && found.fits[device] &&
+					s.limits.accept(&p.devices[device], found.needs[device]) {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+func (p *pool) reordered(picks []int, elsewhere, touched map[int]bool) []*resourceapi.ResourceSlice {
 	touched[p.first] = true
 	out := append([]*resourceapi.ResourceSlice(nil), p.slices...)
 	for at := range touched {
@@ -225,7 +342,7 @@ func (p *pool) reordered(picks []int, moved, touched map[int]bool) []*resourceap
 	}
 	for i := range p.devices {
 		d := &p.devices[i]
-		if touched[d.slice] && !moved[i] {
+		if touched[d.slice] && !elsewhere[i] {
 			out[d.slice].Spec.Devices = append(out[d.slice].Spec.Devices, *d.spec)
 		}
 	}

@@ -93,7 +93,7 @@ type capacity struct {
 func (d *device) inUse() bool { return d.allocated || d.shared }
 
 // buildPool reads the slices of one pool, which are all of the same generation.
-func buildPool(id poolID, node string, published []*resourceapi.ResourceSlice, kinds map[string]*kind) *pool {
+func buildPool(id poolID, node string, published []*resourceapi.ResourceSlice, features *structured.Features, kinds map[string]*kind) *pool {
 	p := &pool{id: id, node: node, slices: slices.Clone(published), first: -1, matches: map[*selector]*match{}, dirty: true}
 	slices.SortFunc(p.slices, func(a, b *resourceapi.ResourceSlice) int { return strings.Compare(a.Name, b.Name) })
 	if want := p.slices[0].Spec.Pool.ResourceSliceCount; int64(len(p.slices)) != want {
@@ -102,7 +102,10 @@ func buildPool(id poolID, node string, published []*resourceapi.ResourceSlice, k
 	}
 	sets, err := p.readCounters()
 	if err == nil {
-		err = p.readDevices(sets)
+		err = p.readDevices(sets, features)
+	}
+	if err == nil && !features.PartitionableDevices && len(p.total) > 0 {
+		err = fmt.Errorf("partitionable devices are switched off: %w", errOpaque)
 	}
 	switch {
 	case errors.Is(err, errOpaque):
@@ -153,7 +156,7 @@ func (p *pool) readCounters() (map[string]*counterSet, error) {
 	return sets, nil
 }
 
-func (p *pool) readDevices(sets map[string]*counterSet) error {
+func (p *pool) readDevices(sets map[string]*counterSet, features *structured.Features) error {
 	seen := map[string]bool{}
 	for i, s := range p.slices {
 		if len(s.Spec.SharedCounters) > 0 {
@@ -169,7 +172,7 @@ func (p *pool) readDevices(sets map[string]*counterSet) error {
 			}
 			seen[spec.Name] = true
 			d := device{id: structured.MakeDeviceID(p.id.driver, p.id.name, spec.Name), spec: spec, slice: i, gpu: -1,
-				multi: spec.AllowMultipleAllocations != nil && *spec.AllowMultipleAllocations}
+				multi: features.ConsumableCapacity && spec.AllowMultipleAllocations != nil && *spec.AllowMultipleAllocations}
 			if err := d.readTakes(sets); err != nil {
 				return err
 			}

@@ -42,7 +42,7 @@ type scene struct {
 }
 
 func newScene(t testing.TB, file string) *scene {
-	s := &scene{model: NewModel(features), classes: sampleClasses(t), slices: sample[*resourceapi.ResourceSlice](t, file),
+	s := &scene{model: NewModel(features, expressions), classes: sampleClasses(t), slices: sample[*resourceapi.ResourceSlice](t, file),
 		allocated: structured.AllocatedState{AllocatedDevices: sets.New[structured.DeviceID](),
 			AllocatedSharedDeviceIDs: sets.New[structured.SharedDeviceID](), AggregatedCapacity: structured.NewConsumedCapacityCollection()}}
 	s.model.cel = testCEL

@@ -2,11 +2,12 @@ package devices
 
 import (
 	"cmp"
+	"encoding/binary"
+	"hash/fnv"
 	"slices"
 
 	resourceapi "k8s.io/api/resource/v1"
 
-	"plimsoll.dev/scheduler/pkg/gpus"
 	"plimsoll.dev/scheduler/pkg/mig"
 )
 
@@ -17,7 +18,8 @@ type search struct {
 	n     *node
 	shape *Shape
 	worth *Worth
-	tried int
+	// left of nodeBudget.
+	left int
 
 	free     [][]int64
 	used     [][]mig.Mask
@@ -26,7 +28,6 @@ type search struct {
 
 	slots  []slot
 	chosen []int // device per slot
-	steps  int
 	found  bool
 	best   []int
 	cost   Cost
@@ -70,7 +71,7 @@ func (q *search) alternativeOf(s *slot) *alternative {
 // serve searches one combination.
 func (q *search) serve(slots []slot) bool {
 	q.slots, q.chosen = slots, make([]int, len(slots))
-	q.steps, q.found = 0, false
+	q.found = false
 	q.descend(0, Cost{})
 	return q.found
 }
@@ -92,8 +93,7 @@ func (q *search) descend(i int, cost Cost) {
 		return
 	}
 	for _, o := range q.options(i) {
-		q.steps++
-		if q.steps > maxSteps {
+		if q.left <= 0 {
 			return
 		}
 		q.chosen[i] = o.device
@@ -122,6 +122,7 @@ func (q *search) options(i int) []option {
 	for _, d := range found.candidates {
 		// The devices of one request are a set: looking at them in one direction
 		// tries each set once.
+		q.left--
 		if d > last && !q.inRequest(i, d) && q.fits(i, d, found) {
 			out = append(out, option{d, q.price(s, d, found)})
 		}
@@ -183,16 +184,56 @@ func (q *search) inRequest(i, device int) bool {
 	return false
 }
 
+// state is what tells two options apart that cost the same.
+type state struct {
+	kind         *kind
+	used, mask   mig.Mask
+	extra        int64
+	memory, busy int64
+	free         uint64 // hash of what is left of the GPU's counters
+}
+
 // distinct keeps one of several options that cannot be told apart: the same
-// cost, on GPUs of the same kind in the same state. It only does so for the
-// last slot, and where no constraint tells devices apart.
+// placement on GPUs of the same kind in the same state. That holds where one
+// request asks and no constraint looks at attributes. Of the last slot only the
+// cheapest option counts.
 func (q *search) distinct(i int, options []option) []option {
 	if i == len(q.slots)-1 && len(options) > 1 {
-		// Only the cost of the last one matters, and it is sorted by that; what
-		// constraints allow has been checked.
 		return options[:1]
 	}
-	return options
+	if !q.shape.uniform {
+		return options
+	}
+	seen := map[state]bool{}
+	kept := options[:0]
+	for _, o := range options {
+		s, known := q.stateOf(q.slots[i].pool, o.device)
+		if known && seen[s] {
+			continue
+		}
+		seen[s] = known
+		kept = append(kept, o)
+	}
+	return kept
+}
+
+func (q *search) stateOf(pool, device int) (state, bool) {
+	p := q.n.pools[pool]
+	d := &p.devices[device]
+	if d.gpu < 0 || d.multi {
+		return state{}, false
+	}
+	g := &p.gpus[d.gpu]
+	if g.kind == nil {
+		return state{memory: d.memory, busy: g.busy}, len(d.takes) == 0 && len(g.members) == 1
+	}
+	out := state{kind: g.kind, used: q.used[pool][d.gpu], mask: d.mask, extra: d.extra, memory: d.memory}
+	hash := fnv.New64a()
+	for _, v := range q.free[pool][g.first : g.first+g.counters] {
+		_ = binary.Write(hash, binary.LittleEndian, v) // a hash takes anything
+	}
+	out.free = hash.Sum64()
+	return out, true
 }
 
 // fits tells whether a device is free for a slot, given what was chosen before.
@@ -281,142 +322,6 @@ func (q *search) take(s *slot, device int, sign int64) {
 			q.used[s.pool][d.gpu] &^= d.mask
 		}
 	}
-}
-
-// price is what taking a device costs in the search's present state.
-func (q *search) price(s *slot, device int, found *match) Cost {
-	p := q.n.pools[s.pool]
-	d := &p.devices[device]
-	var c Cost
-	c.Isolation, _ = q.shape.limits.place(d.isolation())
-	if q.shape.sized {
-		c.Memory = gets(d, found.needs[device])
-	}
-	c.Extra = d.extra
-	if d.gpu < 0 {
-		return c
-	}
-	g := &p.gpus[d.gpu]
-	switch {
-	case g.kind != nil && d.mask != 0:
-		used := q.used[s.pool][d.gpu]
-		if used&d.mask == 0 {
-			c.Loss = q.worth.of(g.kind).Loss(used, d.mask) * 1000 / int64(g.cells)
-		}
-		c.Empty = 1e6 - millionths(int64(used.Count()), int64(g.cells))
-	case d.multi:
-		before := dominant(d, q.capacity[s.pool][device], nil)
-		c.Empty = 1e6 - before
-		c.Loss = q.worth.piece(before, dominant(d, q.capacity[s.pool][device], found.needs[device]))
-	default:
-		c.Empty = 1e6 - millionths(g.busy, g.whole)
-	}
-	return c
-}
-
-// isolation is how well a device is fenced off from other users. How a claim
-// configures sharing is the driver's business; a device that is shared by
-// capacity has no fence of its own.
-func (d *device) isolation() gpus.Isolation {
-	switch {
-	case d.multi:
-		return gpus.TimeSlicing
-	case d.partition:
-		return gpus.MIG
-	}
-	return gpus.Exclusive
-}
-
-// accept tells whether a device meets the limits.
-func (l *Limits) accept(d *device, needs []int64) bool {
-	if l.none() || d.memory == 0 {
-		return true
-	}
-	_, strong := l.place(d.isolation())
-	return strong && gets(d, needs) >= l.Memory
-}
-
-// gets is the memory in bytes that a claim gets of a device.
-func gets(d *device, needs []int64) int64 {
-	for i := range needs {
-		if slices.Contains(memoryNames, bare(d.capacities[i].name)) {
-			return needs[i] / 1000
-		}
-	}
-	return d.memory
-}
-
-// dominant is the largest share of a shared device's capacities that is used,
-// in millionths, with what was added and what is needed besides.
-func dominant(d *device, added, needs []int64) int64 {
-	var most int64
-	for c := range d.capacities {
-		v := d.capacities[c].used
-		if added != nil {
-			v += added[c]
-		}
-		if needs != nil {
-			v += needs[c]
-		}
-		most = max(most, millionths(v, d.capacities[c].total))
-	}
-	return most
-}
-
-// constraintsHold checks the claim's constraints with a device added.
-func (q *search) constraintsHold(i, device int) bool {
-	s := &q.slots[i]
-	c := &q.shape.claims[s.claim]
-	for k := range c.constraints {
-		constraint := &c.constraints[k]
-		if !constraint.covers(&c.requests[s.request], q.alternativeOf(s)) {
-			continue
-		}
-		value := q.attribute(s.pool, device, constraint.attribute)
-		if value == nil {
-			return false
-		}
-		for j := range i {
-			other := &q.slots[j]
-			if other.claim != s.claim || !constraint.covers(&c.requests[other.request], q.alternativeOf(other)) {
-				continue
-			}
-			if equal(value, q.attribute(other.pool, q.chosen[j], constraint.attribute)) == constraint.distinct {
-				return false
-			}
-		}
-	}
-	return true
-}
-
-func (q *search) attribute(pool, device int, name string) *resourceapi.DeviceAttribute {
-	p := q.n.pools[pool]
-	attributes := p.devices[device].spec.Attributes
-	if a, found := attributes[resourceapi.QualifiedName(name)]; found {
-		return &a
-	}
-	if len(name) > len(p.id.driver) && name[:len(p.id.driver)] == p.id.driver && name[len(p.id.driver)] == '/' {
-		if a, found := attributes[resourceapi.QualifiedName(name[len(p.id.driver)+1:])]; found {
-			return &a
-		}
-	}
-	return nil
-}
-
-func equal(a, b *resourceapi.DeviceAttribute) bool {
-	switch {
-	case a == nil || b == nil:
-		return false
-	case a.StringValue != nil:
-		return b.StringValue != nil && *a.StringValue == *b.StringValue
-	case a.IntValue != nil:
-		return b.IntValue != nil && *a.IntValue == *b.IntValue
-	case a.BoolValue != nil:
-		return b.BoolValue != nil && *a.BoolValue == *b.BoolValue
-	case a.VersionValue != nil:
-		return b.VersionValue != nil && *a.VersionValue == *b.VersionValue
-	}
-	return false
 }
 
 // result turns the best assignment into a plan.

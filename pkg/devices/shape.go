@@ -22,8 +22,18 @@ type Shape struct {
 	sized bool
 	// all: some request, if only as an alternative, asks for all devices.
 	all bool
+	// uniform: one request without alternatives or constraints, so that devices
+	// in the same state are interchangeable.
+	uniform bool
 	// opaque says why the model does not plan for it; "" if it does.
 	opaque string
+
+	asked uint64 // when, counted in questions
+
+	// elsewhere marks selectors that pools which are not local serve, as of a
+	// state of what is published; guarded by the model's lock.
+	elsewhere   map[*selector]bool
+	elsewhereAt uint64
 
 	// models on which it can be served, as of a state of what is published;
 	// guarded by the model's lock.
@@ -111,7 +121,9 @@ func shapeKey(asks []Ask, limits Limits, classes ClassLister) (string, error) {
 	fmt.Fprintf(&key, "%d %v\n", limits.Memory, limits.Isolation)
 	encoder := json.NewEncoder(&key)
 	for i := range asks {
-		if err := encoder.Encode(asks[i].Spec); err != nil {
+		planned := *asks[i].Spec
+		planned.Devices.Config = nil // the driver's business
+		if err := encoder.Encode(planned); err != nil {
 			return "", fmt.Errorf("encoding claim %s: %w", asks[i].Name, err)
 		}
 		key.WriteString(asks[i].Name)
@@ -153,6 +165,12 @@ func (m *Model) compile(asks []Ask, limits Limits, classes ClassLister) (*Shape,
 		}
 		s.claims = append(s.claims, c)
 		slots += n
+	}
+	if len(s.claims) == 1 && len(s.claims[0].requests) == 1 && len(s.claims[0].constraints) == 0 {
+		s.uniform = len(s.claims[0].requests[0].alternatives) == 1
+	}
+	if s.all && !limits.none() {
+		s.opaque = "all devices are asked for, whatever the annotations say"
 	}
 	if slots > maxSlots {
 		s.opaque = fmt.Sprintf("%d devices are more than are planned for", slots)

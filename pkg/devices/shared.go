@@ -3,6 +3,7 @@ package devices
 import (
 	"sync"
 
+	"k8s.io/dynamic-resource-allocation/cel"
 	"k8s.io/dynamic-resource-allocation/structured"
 )
 
@@ -15,7 +16,7 @@ type Shared struct {
 
 // Get returns the model. The features are those of the process: whoever asks
 // first decides.
-func (s *Shared) Get(features structured.Features) *Model {
-	s.once.Do(func() { s.model = NewModel(features) })
+func (s *Shared) Get(features structured.Features, expressions cel.Features) *Model {
+	s.once.Do(func() { s.model = NewModel(features, expressions) })
 	return s.model
 }

@@ -74,7 +74,7 @@ func taken(node string, devices ...string) *structured.AllocatedState {
 }
 
 func stockOf(slices []*resourceapi.ResourceSlice, allocated *structured.AllocatedState) []NodeStock {
-	m := NewModel(features)
+	m := NewModel(features, expressions)
 	m.Refresh(slices, allocated)
 	return m.Stock(NewWorth(nil, nil))
 }
@@ -208,7 +208,7 @@ func TestPossibleIsWhatTheAllocatorReaches(t *testing.T) {
 	compared, some := 0, 0
 	for seed := range uint64(250) {
 		w := newWorld(seed)
-		m := NewModel(features)
+		m := NewModel(features, expressions)
 		m.Refresh(w.slices, &w.allocated)
 		understood := !slices.ContainsFunc(m.all, func(n *node) bool {
 			return slices.ContainsFunc(n.pools, func(p *pool) bool { return p.opaque != "" })
@@ -238,7 +238,7 @@ func (w *world) fill(t *testing.T, profile string) int {
 	of := `device.attributes["gpu.example.com"]`
 	request := resourceapi.DeviceRequest{Name: "r", Exactly: &resourceapi.ExactDeviceRequest{DeviceClassName: "gpu", Count: 1,
 		AllocationMode: resourceapi.DeviceAllocationModeExactCount, Selectors: selectors(`"profile" in ` + of + ` && ` + of + `.profile == "` + profile + `"`)}}
-	filled := world{node: w.node, claims: []*resourceapi.ResourceClaim{{Spec: resourceapi.ResourceClaimSpec{
+	filled := world{features: w.features, node: w.node, claims: []*resourceapi.ResourceClaim{{Spec: resourceapi.ResourceClaimSpec{
 		Devices: resourceapi.DeviceClaim{Requests: []resourceapi.DeviceRequest{request}}}}}, allocated: w.allocated}
 	filled.allocated.AllocatedDevices = w.allocated.AllocatedDevices.Clone()
 	for n := 0; ; n++ {
@@ -258,7 +258,7 @@ func TestPossibleIsWhatTheGeometryCounts(t *testing.T) {
 	for range 200 {
 		on := grids[rng.IntN(len(grids))]
 		list := partitioned("gpu-a-01", on, 1, nil)
-		m := NewModel(features)
+		m := NewModel(features, expressions)
 		m.Refresh(list, taken("gpu-a-01"))
 		g := &m.all[0].pools[0].gpus[0]
 		var names []string
@@ -280,7 +280,7 @@ func TestPossibleIsWhatTheGeometryCounts(t *testing.T) {
 
 func TestStockFollowsChangesAndRemembersTheRest(t *testing.T) {
 	list := slices.Concat(partitioned("gpu-a-01", onGrid, 1, nil), partitioned("gpu-a-02", onGrid, 1, nil))
-	m := NewModel(features)
+	m := NewModel(features, expressions)
 	worth := NewWorth(nil, nil)
 	m.Refresh(list, taken("gpu-a-01"))
 	before := m.Stock(worth)
@@ -306,7 +306,7 @@ func TestStockFollowsChangesAndRemembersTheRest(t *testing.T) {
 // own state, whatever a scrape brought the model up to.
 func TestAScrapeMayComeAtAnyTime(t *testing.T) {
 	w := newWorld(3)
-	m := NewModel(features)
+	m := NewModel(features, expressions)
 	m.cel = testCEL
 	shape, err := m.Shape(w.asks(), Limits{}, testClasses)
 	if err != nil {
@@ -339,7 +339,7 @@ func BenchmarkStock(b *testing.B) {
 	for i := range 1000 {
 		list = append(list, partitioned(fmt.Sprintf("gpu-a-%04d", i), onGrid, 8, nil)...)
 	}
-	m := NewModel(features)
+	m := NewModel(features, expressions)
 	m.Refresh(list, taken("none"))
 	for name, every := range map[string]int{"all": 1, "eighth": 8} {
 		b.Run(name, func(b *testing.B) {

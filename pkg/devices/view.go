@@ -19,6 +19,8 @@ type View struct {
 	plans  []*planned
 	facts  []*NodeGPUs
 	models []string
+	// elsewhere: pools that are not local could serve some request.
+	elsewhere bool
 }
 
 // Plan returns a node's plan, nil if the model found none or left the shape to
@@ -35,8 +37,11 @@ func (v *View) Plan(node string) *Plan {
 // model leaves it to the allocator.
 func (v *View) Why(node string) Why {
 	at, found := v.index[node]
-	if !found {
+	if !found && !v.elsewhere {
 		return Why{Kind: NothingPublished}
+	}
+	if !found {
+		return Why{} // what it reaches of other pools is not modelled
 	}
 	return v.plans[at].why
 }
@@ -63,8 +68,13 @@ type NodeGPUs struct {
 }
 
 func (m *Model) arrange(s *Shape, w *Worth) *View {
+	m.budget = viewBudget
 	v := &View{Slices: make([]*resourceapi.ResourceSlice, 0, len(m.known)), index: m.index,
 		plans: make([]*planned, len(m.all)), facts: make([]*NodeGPUs, len(m.all))}
+	m.elsewhere(s)
+	for _, other := range s.elsewhere {
+		v.elsewhere = v.elsewhere || other
+	}
 	for i, n := range m.all {
 		v.plans[i] = m.plan(n, s, w)
 		if n.facts == nil {
@@ -121,7 +131,7 @@ func (m *Model) arranged(e *entry, v *View) []*resourceapi.ResourceSlice {
 		return e.slices
 	}
 	at := m.index[e.local.node]
-	ordered := v.plans[at].ordered
+	ordered := m.all[at].slicesOf(v.plans[at])
 	if ordered == nil {
 		return e.local.slices
 	}

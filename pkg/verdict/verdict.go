@@ -36,6 +36,8 @@ const (
 	DevicesTaken             Code = "DevicesTaken"
 	DeviceTooFragmented      Code = "DeviceTooFragmented"
 	DevicesNotTogether       Code = "DevicesNotTogether"
+	DevicesNotAtOnce         Code = "DevicesNotAtOnce"
+	DevicesUntold            Code = "DevicesUntold"
 
 	GPULayoutChanging   Code = "GPULayoutChanging"
 	GPULayoutInvalid    Code = "GPULayoutInvalid"
@@ -129,6 +131,12 @@ var table = []Entry{
 	{DevicesNotTogether, gpuSlice, Refused,
 		`node(s) have devices for each request of claim {request}, but not for all together as its constraints ask`,
 		"Pods leaving, fewer constraints, or a larger node."},
+	{DevicesNotAtOnce, gpuSlice, Refused,
+		`node(s) have devices for each request of claim {request}, but too little is left for all at once`,
+		"Pods leaving, fewer devices, or a larger node."},
+	{DevicesUntold, gpuSlice, Refused,
+		`node(s) have devices for the pod's claims, but whether they have what its annotations ask for cannot be told: {detail}`,
+		"Saying it in the claim's selectors instead of the annotations."},
 
 	{GPULayoutChanging, gpuSlice, Refused,
 		`node(s) are changing the MIG layout of their GPUs ({label})`,

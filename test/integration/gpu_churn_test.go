@@ -168,7 +168,7 @@ func shippedProfile(t testing.TB) string {
 // default one does, on the real API server. pkg/mig does so at full size.
 func BenchmarkServedSlices(b *testing.B) {
 	for _, demand := range []float64{0.85, 1} {
-		stream := churn{nodes: 4, gpus: 2, arrivals: 240, demand: demand, seed: 1}
+		stream := churn{nodes: 4, gpus: 4, arrivals: 240, demand: demand, seed: 1}
 		for name, config := range map[string]string{"in-tree": inTree, "plimsoll": shippedProfile(b)} {
 			b.Run(fmt.Sprintf("demand=%.2f/%s", demand, name), func(b *testing.B) {
 				for b.Loop() {

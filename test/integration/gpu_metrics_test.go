@@ -37,9 +37,10 @@ func scraped(t *testing.T, d *metrics.Description, labels map[string]string) flo
 // TestMetricsOfGPUsFollowTheCluster: before any pod is scheduled, while pods
 // come, and after they are gone without another one coming.
 func TestMetricsOfGPUsFollowTheCluster(t *testing.T) {
-	c := gpuCluster(t, "resourceslices-a100-80gb-8x-dynamic-mig")
+	// Alone: metrics are the process's, and tell of the scheduler started last.
+	c := gpuClusterAlone(t, "resourceslices-a100-80gb-8x-dynamic-mig")
 	labels := func(partition string) map[string]string {
-		return map[string]string{"pool": "", "model": "NVIDIA A100-SXM4-80GB", "partition": partition}
+		return map[string]string{"pool": "", "model": "NVIDIA-A100-SXM4-80GB", "partition": partition}
 	}
 	expect := func(why string, seven, one float64) {
 		t.Helper()

@@ -23,7 +23,14 @@ const shippedConfig = "../../manifests/base/scheduler-config.yaml"
 // and the shipped profile.
 func gpuCluster(t *testing.T, files ...string) *cluster {
 	t.Helper()
-	c := start(t, "cpu-01 cpu=64 memory=256Gi")
+	t.Parallel()
+	return gpuClusterAlone(t, files...)
+}
+
+// gpuClusterAlone is gpuCluster for a test that runs beside no other.
+func gpuClusterAlone(t *testing.T, files ...string) *cluster {
+	t.Helper()
+	c := launch(t, "cpu-01 cpu=64 memory=256Gi")
 	for _, class := range objects[*resourceapi.DeviceClass](t, "deviceclasses") {
 		if _, err := c.client.ResourceV1().DeviceClasses().Create(t.Context(), class, metav1.CreateOptions{}); err != nil {
 			t.Fatal(err)
@@ -307,6 +314,27 @@ func TestAnnotationsOnClaims(t *testing.T) {
 	c.devices("lots")
 }
 
+// TestAnnotationsHoldOnNodesThatAreHalfFull: the allocator, which knows nothing of
+// annotations, is not left to take what they exclude.
+func TestAnnotationsHoldOnNodesThatAreHalfFull(t *testing.T) {
+	c := gpuCluster(t, "resourceslices-a30-2x-dynamic-mig")
+	c.template("whole", "4g.24gb")
+	c.template("half", "2g.12gb")
+	c.submit(claimant("one", "whole", ""), claimant("two", "half", ""))
+	c.devices("one")
+	c.devices("two")
+	pod := claimant("large", "any-mig", "")
+	pod.Annotations = map[string]string{"plimsoll.dev/gpu-memory": "20Gi"}
+	c.submit(pod) // any slice, but of 20Gi: only a whole A30 has it
+	c.pending("large", "node(s) have GPUs for request gpu/slice, but what is left of them is too little or in pieces")
+	if err := c.client.CoreV1().Pods("default").Delete(c.Context(), "two", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if got := c.devices("large"); !strings.Contains(got[0], "4g24gb") {
+		t.Errorf("large got %v", got)
+	}
+}
+
 // TestExtendedResourcesByClaims: a pod that asks for nvidia.com/gpu on a node
 // that offers it by a driver gets a claim made, best-fit as well.
 func TestExtendedResourcesByClaims(t *testing.T) {
@@ -325,6 +353,15 @@ func TestExtendedResourcesByClaims(t *testing.T) {
 	claims, err := c.client.ResourceV1().ResourceClaims("default").List(c.Context(), metav1.ListOptions{})
 	if err != nil || len(claims.Items) != 2 {
 		t.Fatalf("%d claims, %v; want one for each pod", len(claims.Items), err)
+	}
+	for i := range claims.Items {
+		devices := claims.Items[i].Status.Allocation.Devices.Results
+		if name := claims.Items[i].Name; strings.HasPrefix(name, "slice-") && (len(devices) != 1 || devices[0].Device != "gpu-0-mig-1g10gb-19-4") {
+			t.Errorf("%s got %v, want the place that spoils least", name, devices)
+		}
+		if name := claims.Items[i].Name; strings.HasPrefix(name, "gpus-") && len(devices) != 2 {
+			t.Errorf("%s got %v, want two GPUs", name, devices)
+		}
 	}
 }
 

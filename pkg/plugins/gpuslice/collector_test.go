@@ -16,6 +16,7 @@ import (
 	corelisters "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/component-base/metrics/testutil"
+	"k8s.io/dynamic-resource-allocation/cel"
 	"k8s.io/dynamic-resource-allocation/structured"
 	fwk "k8s.io/kube-scheduler/framework"
 	"k8s.io/utils/ptr"
@@ -128,7 +129,7 @@ func scrape(t *testing.T) (*scraped, *collector) {
 		}
 	}
 	worth := devices.NewWorth(nil, nil)
-	model := devices.NewModel(structured.Features{PartitionableDevices: true, DeviceTaints: true, ConsumableCapacity: true})
+	model := devices.NewModel(structured.Features{PartitionableDevices: true, DeviceTaints: true, ConsumableCapacity: true}, cel.Features{})
 	return s, &collector{model: model, worth: func() *devices.Worth { return worth }, dra: s, nodes: corelisters.NewNodeLister(nodes), poolLabel: "pool"}
 }
 

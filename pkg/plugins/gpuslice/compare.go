@@ -3,6 +3,7 @@ package gpuslice
 import (
 	"cmp"
 	"context"
+	"math"
 	"slices"
 
 	v1 "k8s.io/api/core/v1"
@@ -20,6 +21,8 @@ type standing struct {
 	// listed is how early the alternatives taken stand in the user's lists.
 	listed int64
 	plan   *devices.Plan
+	// units: a device plugin of the node serves the pod.
+	units bool
 	// whole: the plan takes whole GPUs or shares, no slices; loss is then what
 	// that costs the node.
 	whole bool
@@ -71,24 +74,54 @@ func better(a, b *standing) int {
 	if a.plan != nil && b.plan != nil {
 		return betterPlan(a, b)
 	}
-	if a.plan != nil || b.plan != nil {
+	if a.known() != b.known() {
 		// A node that the model does not understand comes after those it does.
-		return -cmp.Compare(bit(a.plan != nil), bit(b.plan != nil))
+		return -cmp.Compare(bit(a.known()), bit(b.known()))
+	}
+	if a.plan != nil || b.plan != nil {
+		return betterAcross(a, b)
 	}
 	return cmp.Or(cmp.Compare(a.rank.Isolation, b.rank.Isolation), cmp.Compare(a.rank.MemoryGiB, b.rank.MemoryGiB),
-		cmp.Compare(bit(a.whole), bit(b.whole)), cmp.Compare(a.loss, b.loss), a.rank.Compare(b.rank))
+		cmp.Compare(bit(a.whole), bit(b.whole)), cmp.Compare(coarse(a.loss), coarse(b.loss)), a.rank.Compare(b.rank))
 }
+
+func (s *standing) known() bool { return s.plan != nil || s.units }
+
+// betterAcross compares a node that claims serve with one that a device plugin
+// does, by what both know.
+func betterAcross(a, b *standing) int {
+	isolationA, memoryA := a.taken()
+	isolationB, memoryB := b.taken()
+	return cmp.Or(cmp.Compare(isolationA, isolationB), cmp.Compare(memoryA, memoryB),
+		cmp.Compare(bit(a.whole), bit(b.whole)), cmp.Compare(coarse(a.loss), coarse(b.loss)),
+		cmp.Compare(bit(a.plan == nil), bit(b.plan == nil)))
+}
+
+// taken is the place of the isolation in the pod's preference and the memory in
+// GiB, rounded up.
+func (s *standing) taken() (isolation, memoryGiB int64) {
+	if s.plan != nil {
+		return s.plan.Cost.Isolation, (s.plan.Cost.Memory + 1<<30 - 1) >> 30
+	}
+	return s.rank.Isolation, s.rank.MemoryGiB
+}
+
+// coarse makes losses equal that differ by less than a thousandth of a GPU, such
+// as by a few idle millicores: one place in the order outweighs all of packing.
+func coarse(l share.Loss) int64 { return int64(math.Round(float64(l))) }
 
 func betterPlan(a, b *standing) int {
 	ca, cb := &a.plan.Cost, &b.plan.Cost
-	if first := cmp.Or(cmp.Compare(ca.Isolation, cb.Isolation), cmp.Compare(ca.Memory, cb.Memory)); first != 0 {
+	first := cmp.Or(cmp.Compare(ca.Isolation, cb.Isolation),
+		cmp.Compare((ca.Memory+1<<30-1)>>30, (cb.Memory+1<<30-1)>>30), cmp.Compare(bit(a.whole), bit(b.whole)))
+	if a.whole && b.whole {
+		first = cmp.Or(first, cmp.Compare(ca.Memory, cb.Memory))
+	}
+	if first != 0 {
 		return first
 	}
-	switch {
-	case a.whole && b.whole:
-		return cmp.Or(cmp.Compare(a.loss, b.loss), ca.Compare(*cb))
-	case a.whole != b.whole:
-		return cmp.Compare(bit(a.whole), bit(b.whole)) // a slice before a whole GPU
+	if a.whole {
+		return cmp.Or(cmp.Compare(coarse(a.loss), coarse(b.loss)), ca.Compare(*cb))
 	}
 	return cmp.Or(ca.Compare(*cb), a.rank.Compare(b.rank))
 }
@@ -102,7 +135,7 @@ func bit(b bool) int {
 
 // standDevices notes a node's plan, and what it costs the node as a whole.
 func (p *GPUSlice) standDevices(s *standing, r *request, node fwk.NodeInfo) {
-	if r.view == nil {
+	if !r.planned(node) {
 		return
 	}
 	s.plan = r.view.Plan(s.name)
@@ -126,6 +159,7 @@ func (p *GPUSlice) standDevices(s *standing, r *request, node fwk.NodeInfo) {
 func (p *GPUSlice) standUnits(s *standing, r *request, info fwk.NodeInfo) {
 	var node gpus.Node
 	p.gpus.Read(info, &node)
+	s.units = r.units.Suits(node.Facts).Reason == gpus.Suitable
 	s.rank = r.units.Rank(&node, p.gpus.Worth().Of(node.Facts))
 	task := taskOfUnits(r)
 	if task == nil || len(node.Offers) == 0 {

@@ -15,14 +15,16 @@ import (
 // plugin: a request for each container that lives as long as the pod, and one
 // for what the hungriest init container needs beyond what later containers
 // will. Only the order of requests and their counts matter here.
-func extended(pod *v1.Pod, resolver fwk.DeviceClassResolver) *resourceapi.ResourceClaimSpec {
+func extended(pod *v1.Pod, resolver fwk.DeviceClassResolver) (*resourceapi.ResourceClaimSpec, []v1.ResourceName) {
 	containers := append(slices.Clone(pod.Spec.InitContainers), pod.Spec.Containers...)
 	var requests []resourceapi.DeviceRequest
+	var served []v1.ResourceName
 	for _, name := range resourceNames(containers) {
 		class := resolver.GetDeviceClass(name)
 		if class == nil {
 			continue
 		}
+		served = append(served, name)
 		lasting := make([]int64, len(containers))
 		var most int64
 		mostAt := -1
@@ -53,10 +55,10 @@ func extended(pod *v1.Pod, resolver fwk.DeviceClassResolver) *resourceapi.Resour
 		}
 	}
 	if len(requests) == 0 {
-		return nil
+		return nil, nil
 	}
 	slices.SortFunc(requests, func(a, b resourceapi.DeviceRequest) int { return strings.Compare(a.Name, b.Name) })
-	return &resourceapi.ResourceClaimSpec{Devices: resourceapi.DeviceClaim{Requests: requests}}
+	return &resourceapi.ResourceClaimSpec{Devices: resourceapi.DeviceClaim{Requests: requests}}, served
 }
 
 // passing containers are gone before the pod's own begin: init containers that

@@ -169,10 +169,12 @@ func (p *GPUSlice) census() share.Supply {
 		return out
 	}
 	for _, node := range nodes {
-		for _, h := range p.gpus.Facts(node.Node()).Hardware {
-			out[p.learner.models.Of(h.Model)] += h.MilliGPUs / gpus.MilliGPU
+		// Labels and driver tell of the same GPUs.
+		hardware := p.published.of(node.Node().Name)
+		if len(hardware) == 0 {
+			hardware = p.gpus.Facts(node.Node()).Hardware
 		}
-		for _, h := range p.published.of(node.Node().Name) {
+		for _, h := range hardware {
 			out[p.learner.models.Of(h.Model)] += h.MilliGPUs / gpus.MilliGPU
 		}
 	}

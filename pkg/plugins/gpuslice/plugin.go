@@ -7,6 +7,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	utilfeature "k8s.io/apiserver/pkg/util/feature"
+	"k8s.io/dynamic-resource-allocation/cel"
 	fwk "k8s.io/kube-scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/dynamicresources"
 	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/feature"
@@ -86,7 +87,8 @@ func New(model *devices.Shared, recorder verdict.Recorder) func(context.Context,
 		}
 		features := feature.NewSchedulerFeaturesFromGates(utilfeature.DefaultFeatureGate)
 		p := &GPUSlice{handle: fh, recorder: recorder, learner: learner, spare: *args.SpareGPUNodes, gpus: inventory.NewGPUs(),
-			manager: &manager{SharedDRAManager: fh.SharedDRAManager(), model: model.Get(dynamicresources.AllocatorFeatures(features))}}
+			manager: &manager{SharedDRAManager: fh.SharedDRAManager(), model: model.Get(dynamicresources.AllocatorFeatures(features), cel.Features{
+				EnableConsumableCapacity: features.EnableDRAConsumableCapacity, EnableListTypeAttributes: features.EnableDRAListTypeAttributes})}}
 		wrapped, err := dynamicresources.New(ctx, settings, &handle{fh, p.manager}, features)
 		if err != nil {
 			return nil, fmt.Errorf("starting DynamicResources inside %s: %w", Name, err)
@@ -119,6 +121,9 @@ func (p *GPUSlice) PreFilter(ctx context.Context, state fwk.CycleState, pod *v1.
 		return nil, adapt.Refuse(err)
 	}
 	r := p.read(pod, &asked)
+	if status := p.allocatedWithinLimits(r); status != nil {
+		return nil, status
+	}
 	var result *fwk.PreFilterResult
 	var status *fwk.Status
 	r.view = p.manager.planning(r.shape, p.learner.worth(), func() {
@@ -149,13 +154,13 @@ func (p *GPUSlice) Filter(ctx context.Context, state fwk.CycleState, pod *v1.Pod
 	}
 	if r.claims {
 		if status := p.dra.Filter(ctx, state, pod, node); !status.IsSuccess() {
-			return r.explained(status, node.Node().Name)
+			return r.explained(status, node)
 		}
-		if status := r.withinLimits(node.Node().Name); status != nil {
+		if status := r.withinLimits(node); status != nil {
 			return status
 		}
 	}
-	if r.checksLabels() {
+	if r.checksLabels() && !r.byClaims(node) {
 		return r.refusal(p.gpus.Facts(node.Node()))
 	}
 	return nil
@@ -213,6 +218,9 @@ func (p *GPUSlice) Reserve(ctx context.Context, state fwk.CycleState, pod *v1.Po
 		return status
 	}
 	if r, err := adapt.State[*request](state, requestKey); err == nil {
+		if status := p.takenWithinLimits(r, taken); status != nil {
+			return status // the framework undoes the reservation
+		}
 		if placed := p.placed(ctx, r, taken, pod, nodeName); placed != nil {
 			state.Write(placementKey, placed)
 		}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	resourceapi "k8s.io/api/resource/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	fwk "k8s.io/kube-scheduler/framework"
 
@@ -18,28 +19,65 @@ var vague = []string{"cannot allocate all claims", "invalid resource pools were 
 
 // explained says in the place of a vague refusal which request failed, and on
 // what. All other statuses stay as they are.
-func (r *request) explained(status *fwk.Status, node string) *fwk.Status {
-	if r.view == nil || status.Code() != fwk.UnschedulableAndUnresolvable {
+func (r *request) explained(status *fwk.Status, node fwk.NodeInfo) *fwk.Status {
+	if status.Code() != fwk.UnschedulableAndUnresolvable || !r.planned(node) {
 		return status
 	}
 	for _, words := range vague {
 		if strings.Contains(status.Message(), words) {
-			if why := r.view.Why(node); why.Kind != devices.Served {
-				return fwk.NewStatus(fwk.UnschedulableAndUnresolvable, r.say(why))
+			if why := r.view.Why(node.Node().Name); why.Kind != devices.Served {
+				return r.refuse(why)
 			}
 		}
 	}
 	return status
 }
 
+func (r *request) refuse(why devices.Why) *fwk.Status {
+	return fwk.NewStatus(fwk.UnschedulableAndUnresolvable, r.say(why))
+}
+
+// limited tells whether the pod's annotations say anything about its GPUs.
+func (r *request) limited() bool { return r.limits.Memory > 0 || len(r.limits.Isolation) > 0 }
+
 // withinLimits refuses a node whose devices would do for the claims, but not for
-// the pod's annotations.
-func (r *request) withinLimits(node string) *fwk.Status {
-	if r.view == nil || r.gpu.MemoryBytes == 0 && len(r.gpu.Isolation) == 0 {
+// the pod's annotations, of which the allocator knows nothing: only what was
+// planned is known to meet them.
+func (r *request) withinLimits(node fwk.NodeInfo) *fwk.Status {
+	if !r.limited() || r.shape == nil || len(r.extended) > 0 && !r.planned(node) {
 		return nil
 	}
-	if why := r.view.Why(node); why.Kind == devices.AgainstAnnotations {
-		return fwk.NewStatus(fwk.UnschedulableAndUnresolvable, r.say(why))
+	if r.view == nil || r.view.Plan(node.Node().Name) != nil {
+		return nil
+	}
+	why := r.view.Why(node.Node().Name)
+	if why.Kind == devices.Served {
+		why = devices.Why{Kind: devices.Untold, Detail: "the model does not plan for them"}
+		if opaque := r.shape.Opaque(); opaque != "" {
+			why.Detail = opaque
+		}
+	}
+	return r.refuse(why)
+}
+
+// allocatedWithinLimits refuses a pod whose claims were allocated before to
+// devices that its annotations exclude.
+func (p *GPUSlice) allocatedWithinLimits(r *request) *fwk.Status {
+	return p.takenWithinLimits(r, r.held)
+}
+
+// takenWithinLimits judges what was allocated.
+func (p *GPUSlice) takenWithinLimits(r *request, taken []*resourceapi.AllocationResult) *fwk.Status {
+	if !r.limited() {
+		return nil
+	}
+	for _, allocation := range taken {
+		for i := range allocation.Devices.Results {
+			d := &allocation.Devices.Results[i]
+			if has, ok := p.manager.model.Meets(&r.limits, d); !ok {
+				return r.refuse(devices.Why{Kind: devices.AgainstAnnotations, Request: d.Request, Claim: "allocated", Detail: has})
+			}
+		}
 	}
 	return nil
 }
@@ -55,6 +93,8 @@ var codes = map[devices.Kind]verdict.Code{
 	devices.AllTaken:           verdict.DevicesTaken,
 	devices.TooLittleLeft:      verdict.DeviceTooFragmented,
 	devices.NotTogether:        verdict.DevicesNotTogether,
+	devices.NotAtOnce:          verdict.DevicesNotAtOnce,
+	devices.Untold:             verdict.DevicesUntold,
 }
 
 // say puts a reason into words, once per cycle for each that differs.
@@ -70,7 +110,7 @@ func (r *request) say(why devices.Why) string {
 	switch why.Kind {
 	case devices.NothingPublished:
 		pairs = nil
-	case devices.PoolUnusable:
+	case devices.PoolUnusable, devices.Untold:
 		pairs = []any{"detail", why.Detail}
 	case devices.NoneOfClass, devices.NoneSelected, devices.NoneLarge, devices.AllTainted, devices.AllTaken, devices.TooLittleLeft:
 		pairs = append(pairs, "detail", why.Detail)

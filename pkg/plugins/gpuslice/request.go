@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	v1 "k8s.io/api/core/v1"
+	resourceapi "k8s.io/api/resource/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/dynamic-resource-allocation/resourceclaim"
 	fwk "k8s.io/kube-scheduler/framework"
@@ -26,8 +27,14 @@ type request struct {
 
 	// claims: the wrapped plugin has something to allocate or to check.
 	claims bool
+	limits devices.Limits
 	shape  *devices.Shape
 	view   *devices.View
+	// extended are the resources that a device class serves on nodes without a
+	// device plugin for them; the shape asks for them.
+	extended []v1.ResourceName
+	// held are what the pod's claims were allocated before.
+	held []*resourceapi.AllocationResult
 
 	// units is what is wanted of device plugins, nil if nothing.
 	units *gpus.Request
@@ -56,10 +63,10 @@ func (p *GPUSlice) read(pod *v1.Pod, asked *intent.Intent) *request {
 	resources := (&framework.PodInfo{Pod: pod}).CalculateResource()
 	r.cpu = resources.Resource.GetMilliCPU()
 	r.wants = inventory.PodGPUs(pod)
-	asks := p.asks(pod)
+	r.limits = devices.Limits{Memory: asked.GPU.MemoryBytes, Isolation: asked.GPU.Isolation}
+	asks := p.asks(pod, r)
 	if len(asks) > 0 {
-		limits := devices.Limits{Memory: asked.GPU.MemoryBytes, Isolation: asked.GPU.Isolation}
-		if shape, err := p.manager.model.Shape(asks, limits, p.manager.DeviceClasses()); err == nil {
+		if shape, err := p.manager.model.Shape(asks, r.limits, p.manager.DeviceClasses()); err == nil {
 			// An error is that of a class, which the wrapped plugin reports.
 			r.shape = shape
 		}
@@ -77,7 +84,7 @@ const extendedClaim = "extended resources"
 
 // asks lists what the wrapped plugin will have to allocate. If something is
 // amiss with a claim, it lists nothing: the wrapped plugin then says what.
-func (p *GPUSlice) asks(pod *v1.Pod) []devices.Ask {
+func (p *GPUSlice) asks(pod *v1.Pod, r *request) []devices.Ask {
 	var out []devices.Ask
 	tracker := p.manager.SharedDRAManager.ResourceClaims()
 	for i := range pod.Spec.ResourceClaims {
@@ -93,12 +100,35 @@ func (p *GPUSlice) asks(pod *v1.Pod) []devices.Ask {
 		if err != nil {
 			return nil
 		}
-		if claim.Status.Allocation == nil && tracker.GetPendingAllocation(claim.UID) == nil {
+		if claim.Status.Allocation != nil {
+			r.held = append(r.held, claim.Status.Allocation)
+		} else if tracker.GetPendingAllocation(claim.UID) == nil {
 			out = append(out, devices.Ask{Name: ref.Name, Spec: &claim.Spec})
 		}
 	}
-	if spec := extended(pod, p.manager.DeviceClassResolver()); spec != nil {
+	if spec, names := extended(pod, p.manager.DeviceClassResolver()); spec != nil {
+		r.extended = names
 		out = append(out, devices.Ask{Name: extendedClaim, Spec: spec})
 	}
 	return out
+}
+
+// byClaims tells whether a node serves the pod's extended resources by claims:
+// then the claims are judged, not the labels that a device plugin left behind.
+func (r *request) byClaims(node fwk.NodeInfo) bool {
+	return len(r.extended) > 0 && r.planned(node)
+}
+
+// planned tells whether the view speaks of what the pod takes of a node: on one
+// whose device plugin serves an extended resource, the claim is another.
+func (r *request) planned(node fwk.NodeInfo) bool {
+	if r.view == nil {
+		return false
+	}
+	for _, name := range r.extended {
+		if node.GetAllocatable().GetScalarResources()[name] > 0 {
+			return false
+		}
+	}
+	return true
 }

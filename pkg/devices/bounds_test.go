@@ -1,0 +1,174 @@
+package devices
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	resourceapi "k8s.io/api/resource/v1"
+	"k8s.io/utils/ptr"
+)
+
+// TestPlanningIsBounded: a valid claim that would take the search hours costs no
+// more than the budget, and is left to the allocator.
+func TestPlanningIsBounded(t *testing.T) {
+	s := newScene(t, "resourceslices-h100-80gb-8x-dynamic-mig")
+	attribute := resourceapi.FullyQualifiedName("gpu.nvidia.com/parentUUID")
+	spec := &resourceapi.ResourceClaimSpec{Devices: resourceapi.DeviceClaim{Constraints: []resourceapi.DeviceConstraint{{MatchAttribute: &attribute}}}}
+	for r := range 3 {
+		request := resourceapi.DeviceRequest{Name: fmt.Sprintf("r%d", r)}
+		for a := range 6 {
+			request.FirstAvailable = append(request.FirstAvailable, resourceapi.DeviceSubRequest{Name: fmt.Sprintf("a%d", a), DeviceClassName: "mig.nvidia.com",
+				AllocationMode: resourceapi.DeviceAllocationModeExactCount, Count: 3, Selectors: selectors("device.attributes['gpu.nvidia.com'].profile == '1g.10gb'")})
+		}
+		spec.Devices.Requests = append(spec.Devices.Requests, request)
+	}
+	view := s.view(t, spec)
+	if plan := view.Plan(s.node.Name); plan != nil || view.Why(s.node.Name).Kind != Served {
+		t.Errorf("nine 1g on one GPU: plan %v, why %+v; want it left to the allocator", plan, view.Why(s.node.Name))
+	}
+	spent := viewBudget - s.model.budget
+	matching := 8 * 26 * costOfMatch * 2
+	if spent > nodeBudget*2+matching {
+		t.Errorf("spent %d, want at most %d for the search and %d for the selectors", spent, nodeBudget*2, matching)
+	}
+}
+
+// TestAViewThatRunsOutGoesOnNextTime: nodes are planned in turn, and none stays
+// without its turn.
+func TestAViewThatRunsOutGoesOnNextTime(t *testing.T) {
+	s := fleet(t, "resourceslices-a100-80gb-8x-dynamic-mig", 80)
+	claim := profile("1g.10gb")
+	shape, err := s.model.Shape([]Ask{{Name: "gpu", Spec: claim}}, Limits{}, s.classes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	worth := NewWorth(nil, nil)
+	count := func() (planned int) {
+		view := s.model.View(s.slices, &s.allocated, shape, worth)
+		for i := range 80 {
+			if view.Plan(fmt.Sprintf("gpu-%02d", i+1)) != nil {
+				planned++
+			}
+		}
+		return planned
+	}
+	first := count()
+	if first == 0 || first == 80 {
+		t.Fatalf("%d of 80 nodes planned at first sight; the test wants the budget to end in between", first)
+	}
+	last := first
+	for range 10 {
+		if last = count(); last == 80 {
+			return
+		}
+	}
+	t.Errorf("%d nodes planned at first, %d after ten more views", first, last)
+}
+
+// TestProfilesKeepTheirPlans: two profiles that see worth differently do not
+// make each other plan anew.
+func TestProfilesKeepTheirPlans(t *testing.T) {
+	s := fleet(t, "resourceslices-a30-2x-dynamic-mig", 2)
+	shape, err := s.model.Shape([]Ask{{Name: "gpu", Spec: profile("1g.6gb")}}, Limits{}, s.classes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	one, other := NewWorth(nil, nil), NewWorth(nil, nil)
+	first := s.model.View(s.slices, &s.allocated, shape, one)
+	s.model.View(s.slices, &s.allocated, shape, other)
+	if again := s.model.View(s.slices, &s.allocated, shape, one); again.plans[0] != first.plans[0] {
+		t.Error("planned anew though nothing changed")
+	}
+}
+
+// TestWhatIsRememberedIsBounded by the number of shapes and of plans, and what is
+// asked for often stays.
+func TestWhatIsRememberedIsBounded(t *testing.T) {
+	s := fleet(t, "resourceslices-a30-2x-dynamic-mig", 1)
+	favourite := profile("2g.12gb")
+	kept := s.view(t, favourite)
+	for i := range 2 * maxShapes {
+		other := profile("1g.6gb")
+		other.Devices.Requests[0].Exactly.Count = int64(1 + i%3)
+		other.Devices.Requests[0].Name = fmt.Sprintf("r%d", i)
+		s.view(t, other)
+		if len(s.model.shapes) > maxShapes || len(s.model.all[0].plans) > maxPlans {
+			t.Fatalf("%d shapes, %d plans", len(s.model.shapes), len(s.model.all[0].plans))
+		}
+		if i%10 == 0 {
+			s.view(t, favourite)
+		}
+	}
+	shape, err := s.model.Shape([]Ask{{Name: "gpu", Spec: favourite}}, Limits{}, s.classes)
+	if err != nil || len(s.model.selectors) > maxShapes {
+		t.Fatalf("%v, %d selectors", err, len(s.model.selectors))
+	}
+	again := s.view(t, favourite)
+	if again.plans[0].shape != shape || again.Plan("gpu-01").Chosen[0] != kept.Plan("gpu-01").Chosen[0] {
+		t.Error("what is asked for often was forgotten")
+	}
+	ordered := 0
+	for _, p := range s.model.all[0].plans {
+		if p.ordered != nil {
+			ordered++
+		}
+	}
+	if ordered > maxOrdered+1 {
+		t.Errorf("%d plans hold copies of slices", ordered)
+	}
+}
+
+func TestConfigurationOfTheDriverMakesNoOtherShape(t *testing.T) {
+	s := fleet(t, "resourceslices-a30-2x-dynamic-mig", 1)
+	plain, configured := profile("1g.6gb"), profile("1g.6gb")
+	configured.Devices.Config = []resourceapi.DeviceClaimConfiguration{{Requests: []string{"slice"}}}
+	a, _ := s.model.Shape([]Ask{{Name: "gpu", Spec: plain}}, Limits{}, s.classes)
+	b, _ := s.model.Shape([]Ask{{Name: "gpu", Spec: configured}}, Limits{}, s.classes)
+	if a != b {
+		t.Error("two shapes for one request")
+	}
+}
+
+func TestTheSmallestSufficesAlsoIfTheClassSaysSo(t *testing.T) {
+	s := fleet(t, "resourceslices-h100-80gb-8x-dynamic-mig", 1)
+	s.classes["large"] = class("large", `device.attributes["gpu.nvidia.com"].type == "mig" && device.capacity["gpu.nvidia.com"].memory.compareTo(quantity("30Gi")) >= 0`)
+	claim := profile("")
+	claim.Devices.Requests[0].Exactly.DeviceClassName = "large"
+	claim.Devices.Requests[0].Exactly.Selectors = nil
+	plan := s.view(t, claim).Plan("gpu-01")
+	if plan == nil || !strings.Contains(plan.Chosen[0].Device, "3g40gb") {
+		t.Errorf("planned %+v, want a 3g.40gb", plan)
+	}
+}
+
+// TestNetworkDevicesAreLeftToTheAllocator: they do not keep a node's own GPUs from
+// being planned, and reasons do not speak of what is not modelled.
+func TestNetworkDevicesAreLeftToTheAllocator(t *testing.T) {
+	s := newScene(t, "resourceslices-a30-2x-dynamic-mig")
+	s.use("a30-0", "gpu-1-mig-1g6gb-14-0")
+	s.classes["fabric"] = class("fabric", `device.driver == "fabric.example.com"`)
+	s.slices = append(s.slices, &resourceapi.ResourceSlice{Spec: resourceapi.ResourceSliceSpec{Driver: "fabric.example.com",
+		Pool: resourceapi.ResourcePool{Name: "fabric", ResourceSliceCount: 1, Generation: 1}, AllNodes: ptr.To(true),
+		Devices: []resourceapi.Device{{Name: "port-1"}}}})
+	s.slices[len(s.slices)-1].Name = "fabric"
+	both := profile("1g.6gb")
+	both.Devices.Requests = append(both.Devices.Requests, resourceapi.DeviceRequest{Name: "port",
+		Exactly: &resourceapi.ExactDeviceRequest{DeviceClassName: "fabric", AllocationMode: resourceapi.DeviceAllocationModeExactCount, Count: 1}})
+	view := s.view(t, both)
+	plan := view.Plan("a30-0")
+	if plan == nil || len(plan.Chosen) != 1 || gpuOf(plan.Chosen[0].Device) != "gpu-1" {
+		t.Fatalf("planned %+v, want a slice of the fuller GPU", plan)
+	}
+	got, ok := s.take(t, both)
+	if !ok || got[0] != plan.Chosen[0].Device || got[1] != "port-1" {
+		t.Errorf("the allocator took %v, want %s and the port", got, plan.Chosen[0].Device)
+	}
+	// The port is taken now: nothing fits, and the model does not claim to know why.
+	if view = s.view(t, both); view.Why("elsewhere").Kind != Served {
+		t.Errorf("of a node without devices of its own: %+v", view.Why("elsewhere"))
+	}
+	if _, ok := s.take(t, both); ok {
+		t.Error("the port was given twice")
+	}
+}
