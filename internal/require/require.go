@@ -6,7 +6,6 @@
 package require
 
 import (
-	_ "k8s.io/dynamic-resource-allocation/structured"                   // GPUSlice
 	_ "sigs.k8s.io/scheduler-plugins/apis/scheduling/v1alpha1"          // Topology: PodGroup
 	_ "sigs.k8s.io/scheduler-plugins/pkg/generated/clientset/versioned" // Topology: PodGroup
 )

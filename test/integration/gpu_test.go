@@ -346,7 +346,20 @@ func TestExtendedResourcesByClaims(t *testing.T) {
 			Requests: v1.ResourceList{"cpu": *amount("1"), resource: *amount(count)}, Limits: v1.ResourceList{resource: *amount(count)}}
 		return p
 	}
-	c.submit(pod("slice", "nvidia.com/mig-1g.10gb", "1"), pod("gpus", "nvidia.com/gpu", "2"))
+	// What a device plugin that is gone left behind counts for nothing.
+	node, err := c.client.CoreV1().Nodes().Get(c.Context(), "h100-full-0", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	node.Status.Capacity["nvidia.com/gpu"], node.Status.Allocatable["nvidia.com/gpu"] = *amount("0"), *amount("0")
+	if _, err := c.client.CoreV1().Nodes().UpdateStatus(c.Context(), node, metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	c.submit(pod("slice", "nvidia.com/mig-1g.10gb", "1"))
+	gpus := pod("gpus", "nvidia.com/gpu", "2")
+	gpus.Annotations = map[string]string{"plimsoll.dev/gpu-memory": "40Gi", "plimsoll.dev/gpu-isolation": "exclusive"}
+	gpus.Spec.NodeSelector = map[string]string{v1.LabelHostname: "h100-full-0"}
+	c.submit(gpus)
 	if got := c.running("slice", "gpus"); got[0] != "h100-0" {
 		t.Errorf("slice and gpus run on %v", got)
 	}

@@ -181,7 +181,13 @@ func (p *GPUSlice) lossOf(task *share.Task, model string, idle []int64, node fwk
 	n := share.Node{Model: p.learner.models.Of(model), GPUs: idle}
 	n.IdleCPUMilli, n.CPUMilli = cores(node)
 	t := *task
-	t.Models = nil // the node passed the filters
+	// The node passed the filters: what looks too little in these terms (a share
+	// of another capacity than the fullest, cores of init containers) is enough.
+	t.Models = nil
+	t.CPUMilli = min(t.CPUMilli, n.IdleCPUMilli)
+	if most := largest(idle); t.GPUMilli < share.Whole && most > 0 {
+		t.GPUMilli = min(t.GPUMilli, most)
+	}
 	loss, _, ok := p.learner.tasks.Outlook().Best(&n, &t)
 	if !ok {
 		return unknownLoss
@@ -192,3 +198,10 @@ func (p *GPUSlice) lossOf(task *share.Task, model string, idle []int64, node fwk
 // unknownLoss is that of a node that the model thinks cannot take the task: it
 // comes last.
 const unknownLoss share.Loss = 1e12
+
+func largest(values []int64) (out int64) {
+	for _, v := range values {
+		out = max(out, v)
+	}
+	return out
+}
