@@ -155,6 +155,12 @@ func TestNetworkDevicesAreLeftToTheAllocator(t *testing.T) {
 	both := profile("1g.6gb")
 	both.Devices.Requests = append(both.Devices.Requests, resourceapi.DeviceRequest{Name: "port",
 		Exactly: &resourceapi.ExactDeviceRequest{DeviceClassName: "fabric", AllocationMode: resourceapi.DeviceAllocationModeExactCount, Count: 1}})
+	fabric := s.slices[len(s.slices)-1]
+	s.slices = s.slices[:len(s.slices)-1]
+	if why := s.view(t, both).Why("a30-0"); why.Kind != NoneOfClass {
+		t.Errorf("before there is a network: %+v", why)
+	}
+	s.slices = append(s.slices, fabric) // what was said before is not remembered
 	view := s.view(t, both)
 	plan := view.Plan("a30-0")
 	if plan == nil || len(plan.Chosen) != 1 || gpuOf(plan.Chosen[0].Device) != "gpu-1" {

@@ -184,9 +184,10 @@ func (m *Model) updateSlices(published []*resourceapi.ResourceSlice) {
 		id := poolID{s.Spec.Driver, s.Spec.Pool.Name}
 		grouped[id] = append(grouped[id], s)
 	}
-	changed := map[string]bool{}
+	changed, foreign := map[string]bool{}, false
 	for id, old := range m.pools {
 		if _, left := grouped[id]; !left {
+			foreign = foreign || old.local == nil
 			m.drop(old, changed)
 		}
 	}
@@ -197,11 +198,19 @@ func (m *Model) updateSlices(published []*resourceapi.ResourceSlice) {
 			continue
 		}
 		if old != nil {
+			foreign = foreign || old.local == nil
 			m.drop(old, changed)
 		}
 		m.add(&entry{id: id, slices: list}, changed)
+		foreign = foreign || m.pools[id].local == nil
 	}
 	m.reindex(changed)
+	if foreign {
+		// What others serve decides what is planned on a node's own devices.
+		for _, n := range m.all {
+			n.version++
+		}
+	}
 }
 
 func (m *Model) drop(e *entry, changed map[string]bool) {

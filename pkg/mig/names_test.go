@@ -125,7 +125,10 @@ func TestProductsAreFoundByTheirLabels(t *testing.T) {
 func TestTablesAgreeWithThePublishedCounts(t *testing.T) {
 	counts := map[*grid][]int{gridOfFour: {4, 2, 1}, gridOfEight: {7, 4, 3, 2, 1, 1}, gridOfTwelve: {4, 2, 1}}
 	for i, f := range families {
-		g := geometries[i]
+		g := geometries()[i]
+		if g == nil {
+			t.Fatalf("%s: its row makes no geometry", f.product)
+		}
 		if names := strings.Fields(f.names); len(names) != len(f.grid.rows) {
 			t.Fatalf("%s: %d names for %d rows", f.product, len(names), len(f.grid.rows))
 		}
@@ -143,7 +146,10 @@ func TestTablesAgreeWithThePublishedCounts(t *testing.T) {
 
 func TestWithPlainProfilesTheMemorySlicesDecideBeforeTheComputeSlices(t *testing.T) {
 	for i, f := range families {
-		g := geometries[i]
+		g := geometries()[i]
+		if g == nil {
+			t.Fatalf("%s: its row makes no geometry", f.product)
+		}
 		limit := map[int]int{4: 4, 8: 7, 12: 4}[g.Slices()]
 		var walk func(used Mask, compute, from int)
 		walk = func(used Mask, compute, from int) {

@@ -1,6 +1,9 @@
 package mig
 
-import "strings"
+import (
+	"strings"
+	"sync"
+)
 
 // family is a GPU product whose partitions are known.
 type family struct {
@@ -62,8 +65,10 @@ var families = []family{
 	{"RTX-PRO-6000-Blackwell", gridOfTwelve, "1g.24gb 2g.48gb 4g.96gb"},
 }
 
-// geometries are built once, so that GPUs of one product share their tables.
-var geometries = func() []*Geometry {
+// geometries are built once, when first asked for, so that GPUs of one product
+// share their tables and a process that has none pays nothing. A row that makes
+// no sense would be nil, its product unknown; a test looks every one up.
+var geometries = sync.OnceValue(func() []*Geometry {
 	out := make([]*Geometry, len(families))
 	for i, f := range families {
 		profiles := make([]Profile, len(f.grid.rows))
@@ -74,14 +79,12 @@ var geometries = func() []*Geometry {
 				profiles[j].Placements = append(profiles[j].Placements, Run(start, r.size))
 			}
 		}
-		g, err := NewGeometry(f.grid.slices, profiles)
-		if err != nil {
-			panic("product " + f.product + ": " + err.Error()) // the table above is wrong
+		if g, err := NewGeometry(f.grid.slices, profiles); err == nil {
+			out[i] = g
 		}
-		out[i] = g
 	}
 	return out
-}()
+})
 
 // Table returns the geometry of a GPU product by its name or label, such as
 // "NVIDIA-A100-SXM4-80GB", with any suffix that tells how the GPU is partitioned
@@ -94,7 +97,7 @@ func Table(product string) (g *Geometry, ok bool) {
 	longest := 0
 	for i, f := range families {
 		if len(f.product) > longest && startsWithWords(name, f.product) {
-			g, longest = geometries[i], len(f.product)
+			g, longest = geometries()[i], len(f.product)
 		}
 	}
 	return g, g != nil

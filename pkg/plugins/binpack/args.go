@@ -120,9 +120,9 @@ func setDefault(value **int64, to int64) {
 }
 
 func (a *Args) validate(path *field.Path) field.ErrorList {
-	errs := within(path.Child("targetPercent"), a.TargetPercent, 1, 100)
+	errs := adapt.Within(path.Child("targetPercent"), a.TargetPercent, 1, 100)
 	errs = append(errs, ceiling(path, a.CeilingPercent, a.TargetPercent)...)
-	errs = append(errs, within(path.Child("shapeHalfLifePods"), a.ShapeHalfLifePods, 1, 1_000_000)...)
+	errs = append(errs, adapt.Within(path.Child("shapeHalfLifePods"), a.ShapeHalfLifePods, 1, 1_000_000)...)
 	errs = append(errs, validateResources(path.Child("resources"), a.Resources)...)
 	for i, pool := range a.Pools {
 		at := path.Child("pools").Index(i)
@@ -132,7 +132,7 @@ func (a *Args) validate(path *field.Path) field.ErrorList {
 		}
 		if pool.TargetPercent != nil {
 			target = *pool.TargetPercent
-			errs = append(errs, within(at.Child("targetPercent"), target, 1, 100)...)
+			errs = append(errs, adapt.Within(at.Child("targetPercent"), target, 1, 100)...)
 		}
 		limit := pool.CeilingPercent
 		if limit == nil {
@@ -142,9 +142,9 @@ func (a *Args) validate(path *field.Path) field.ErrorList {
 	}
 	if u := a.MeasuredUsage; u != nil {
 		at := path.Child("measuredUsage")
-		errs = append(errs, within(at.Child("weightPercent"), *u.WeightPercent, 1, 100)...)
-		errs = append(errs, within(at.Child("pollSeconds"), *u.PollSeconds, 5, 3600)...)
-		errs = append(errs, within(at.Child("maxAgeSeconds"), *u.MaxAgeSeconds, *u.PollSeconds, 86400)...)
+		errs = append(errs, adapt.Within(at.Child("weightPercent"), *u.WeightPercent, 1, 100)...)
+		errs = append(errs, adapt.Within(at.Child("pollSeconds"), *u.PollSeconds, 5, 3600)...)
+		errs = append(errs, adapt.Within(at.Child("maxAgeSeconds"), *u.MaxAgeSeconds, *u.PollSeconds, 86400)...)
 	}
 	return errs
 }
@@ -163,7 +163,7 @@ func validateResources(path *field.Path, resources []ResourceArgs) field.ErrorLi
 		}
 		seen[r.Name] = true
 		lined = lined || !r.Device
-		errs = append(errs, within(at.Child("weight"), *r.Weight, 1, 100)...)
+		errs = append(errs, adapt.Within(at.Child("weight"), *r.Weight, 1, 100)...)
 	}
 	if !lined {
 		errs = append(errs, field.Invalid(path, resources, "want at least one resource that is not a device"))
@@ -186,13 +186,6 @@ func validateName(path *field.Path, name string) field.ErrorList {
 		return nil
 	}
 	return field.ErrorList{field.NotSupported(path, name, append(native, "hugepages-<size>", "<domain>/<name>"))}
-}
-
-func within(path *field.Path, value, low, high int64) field.ErrorList {
-	if value >= low && value <= high {
-		return nil
-	}
-	return field.ErrorList{field.Invalid(path, value, fmt.Sprintf("want %d to %d", low, high))}
 }
 
 func ceiling(path *field.Path, value *int64, target int64) field.ErrorList {

@@ -102,7 +102,7 @@ func (a *Args) validate(path *field.Path) field.ErrorList {
 		if strings.TrimSpace(name) == "" {
 			errs = append(errs, field.Invalid(weights, name, "want the name of a profile, such as 3g.40gb"))
 		}
-		errs = append(errs, within(weights.Key(name), weight, 0, 1_000_000)...)
+		errs = append(errs, adapt.Within(weights.Key(name), weight, 0, 1_000_000)...)
 		sum += weight
 	}
 	if len(errs) == 0 && a.ProfileMix == Fixed && sum == 0 {
@@ -111,21 +111,14 @@ func (a *Args) validate(path *field.Path) field.ErrorList {
 	for _, problem := range validation.IsQualifiedName(a.PoolLabel) {
 		errs = append(errs, field.Invalid(path.Child("poolLabel"), a.PoolLabel, problem))
 	}
-	errs = append(errs, within(path.Child("mixHalfLifeRequests"), a.MixHalfLifeRequests, 1, 1_000_000)...)
+	errs = append(errs, adapt.Within(path.Child("mixHalfLifeRequests"), a.MixHalfLifeRequests, 1, 1_000_000)...)
 	if t := a.FilterTimeoutSeconds; t != nil {
-		errs = append(errs, within(path.Child("filterTimeoutSeconds"), *t, 0, 3600)...)
+		errs = append(errs, adapt.Within(path.Child("filterTimeoutSeconds"), *t, 0, 3600)...)
 	}
 	if t := a.BindingTimeoutSeconds; t != nil {
-		errs = append(errs, within(path.Child("bindingTimeoutSeconds"), *t, 1, 86400)...)
+		errs = append(errs, adapt.Within(path.Child("bindingTimeoutSeconds"), *t, 1, 86400)...)
 	}
 	return errs
-}
-
-func within(path *field.Path, value, least, most int64) field.ErrorList {
-	if value < least || value > most {
-		return field.ErrorList{field.Invalid(path, value, fmt.Sprintf("want %d to %d", least, most))}
-	}
-	return nil
 }
 
 // dynamicResources are the arguments of the wrapped plugin: upstream's defaults,

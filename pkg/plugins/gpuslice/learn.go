@@ -4,14 +4,13 @@ import (
 	"fmt"
 	"sync"
 
+	fwk "k8s.io/kube-scheduler/framework"
 	"k8s.io/utils/lru"
 
 	"plimsoll.dev/scheduler/pkg/devices"
 	"plimsoll.dev/scheduler/pkg/gpus"
 	"plimsoll.dev/scheduler/pkg/mig"
 	"plimsoll.dev/scheduler/pkg/share"
-
-	fwk "k8s.io/kube-scheduler/framework"
 )
 
 const (
