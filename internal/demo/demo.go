@@ -52,9 +52,15 @@ func Run(ctx context.Context, o Options) (result *placement.Result, err error) {
 		return nil, err
 	}
 	o.Progress(fmt.Sprintf("created %d nodes in 3 zones", len(cluster.Nodes)))
+	r, config, err := startRegistry(ctx, s.Dir())
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	o.Progress("started registry with the examples' images")
 	d := &demo{Options: o, stack: s, client: s.Client(), journal: newJournal(), pools: map[string]string{}}
 	_, err = s.StartScheduler(ctx, stack.SchedulerOptions{
-		Config:    manifests.SchedulerConfig,
+		Config:    config,
 		Plugins:   plugins.Options(plugins.Shared{Recorder: d.journal}),
 		OnFailure: d.journal.failed,
 	})

@@ -38,7 +38,7 @@ func New(ctx context.Context, cfg *config.KubeSchedulerConfiguration, registry f
 	c := &Cluster{client: client, cancel: cancel, claimsWatched: watched(client)}
 	informers := &observedFactory{SharedInformerFactory: scheduler.NewInformerFactory(client, 0)}
 	// Events would be recorded by a goroutine; nobody reads them here.
-	recorder := func(string) events.EventRecorderLogger { return events.NewFakeRecorder(0) }
+	recorder := func(string) events.EventRecorderLogger { return &events.FakeRecorder{} }
 	sched, err := scheduler.New(ctx, client, informers, nil, recorder,
 		scheduler.WithProfiles(cfg.Profiles...),
 		scheduler.WithPercentageOfNodesToScore(cfg.PercentageOfNodesToScore),

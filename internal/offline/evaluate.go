@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/klog/v2"
 	fwk "k8s.io/kube-scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
@@ -43,6 +44,9 @@ func (c *Cluster) Evaluate(ctx context.Context, pod *v1.Pod) (*Evaluation, error
 		return nil, err
 	}
 	e := &Evaluation{pod: pod, fw: fw, state: framework.NewCycleState()}
+	if e.Refused, err = enqueue(ctx, fw, pod); err != nil || e.Refused != nil {
+		return e, err
+	}
 	narrowed, status, _ := fw.RunPreFilterPlugins(ctx, e.state, pod)
 	if !status.IsSuccess() {
 		e.Refused = status
@@ -67,6 +71,26 @@ func (c *Cluster) Evaluate(ctx context.Context, pod *v1.Pod) (*Evaluation, error
 		e.Nodes = append(e.Nodes, answer)
 	}
 	return e, e.score(ctx, feasible)
+}
+
+// enqueue does what the queue does before a pod is tried: it asks the plugins
+// whether to hold it back, and again until they do no longer, as plugins that
+// wait for something let a pod go.
+func enqueue(ctx context.Context, fw framework.Framework, pod *v1.Pod) (held *fwk.Status, err error) {
+	for _, plugin := range fw.PreEnqueuePlugins() {
+		err := wait.PollUntilContextTimeout(ctx, look, patience, true, func(context.Context) (bool, error) {
+			held = plugin.PreEnqueue(ctx, pod)
+			return held.IsSuccess(), nil
+		})
+		switch {
+		case wait.Interrupted(err) && ctx.Err() == nil:
+			held.SetPlugin(plugin.Name())
+			return held, nil
+		case err != nil:
+			return nil, err
+		}
+	}
+	return nil, nil
 }
 
 func (e *Evaluation) score(ctx context.Context, feasible []fwk.NodeInfo) error {

@@ -44,6 +44,9 @@ type SchedulerOptions struct {
 	// come from several goroutines, hold up scheduling, and must not stop the scheduler; none comes after
 	// Stop has returned.
 	OnFailure func(pod *v1.Pod, status *fwk.Status)
+	// Standby starts a replica that does not lead: it sees the cluster and queues pods, and schedules
+	// none.
+	Standby bool
 	// AfterSetup, when set, gets the scheduler before it runs.
 	AfterSetup func(sched *scheduler.Scheduler)
 }
@@ -115,7 +118,11 @@ func (s *Stack) StartScheduler(ctx context.Context, o SchedulerOptions) (*Schedu
 	}
 	go func() {
 		defer close(sc.done)
-		parts.sched.Run(sc.ctx)
+		if o.Standby {
+			<-sc.ctx.Done()
+		} else {
+			parts.sched.Run(sc.ctx)
+		}
 		parts.shutdown()
 	}()
 	return sc, nil

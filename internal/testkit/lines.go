@@ -20,10 +20,10 @@ const SchedulerName = "plimsoll"
 
 // Nodes reads one node per line:
 //
-//	eu-a-01  zone=eu-a cpu=8 memory=32Gi nvidia.com/gpu=8 label:pool=gpu taint:spot=true:PreferNoSchedule image:web=200Mi
+//	eu-a-01  zone=eu-a arch=arm64 cpu=8 memory=32Gi nvidia.com/gpu=8 label:pool=gpu taint:spot=true:PreferNoSchedule image:web=200Mi
 //
-// A name may end in a range, such as eu-a-[01-03]. What is not zone, label,
-// taint or image is allocatable; pods defaults to 110. Several labels that begin
+// A name may end in a range, such as eu-a-[01-03]. What is not zone, arch,
+// label, taint or image is allocatable; pods defaults to 110. Several labels that begin
 // alike may be written label:nvidia.com/gpu.{memory=81559,count=8}.
 func Nodes(text string) ([]*v1.Node, error) {
 	var nodes []*v1.Node
@@ -53,6 +53,8 @@ func nodeOf(name string, fields []string) (*v1.Node, error) {
 			return nil, fmt.Errorf("node %s: %q: want key=value", name, f)
 		case key == "zone":
 			b = b.Label(v1.LabelTopologyZone, value)
+		case key == "arch":
+			b = b.Label(v1.LabelArchStable, value).Label(v1.LabelOSStable, "linux")
 		case prefixed && kind == "label":
 			b = b.Label(rest, value)
 		case prefixed && kind == "taint":
@@ -83,7 +85,9 @@ func nodeOf(name string, fields []string) (*v1.Node, error) {
 //	web-1  cpu=1 memory=4Gi node=eu-a-01 owner=DaemonSet label:app=web annotation:plimsoll.dev/target-utilization=65
 //
 // A name may end in a range. What is not node, owner, label, annotation, image,
-// scheduler, phase or prefers is a resource request; prefers:KEY=VALUE@WEIGHT is
+// scheduler, phase, selector, tolerates, class, secret or prefers is a resource
+// request; several images are several containers, class is a RuntimeClass and
+// secret an image pull secret; prefers:KEY=VALUE@WEIGHT is
 // a preferred node affinity (weight 10 if left out, several add up), near:KEY=VALUE a preferred affinity to pods of that
 // label on one host. claim=WHAT is a claim of the pod's own, see Claims.
 func Pods(text string) ([]*v1.Pod, error) {
@@ -104,7 +108,8 @@ func Pods(text string) ([]*v1.Pod, error) {
 func podOf(name string, fields []string) (*v1.Pod, error) {
 	b := st.MakePod().Namespace("default").Name(name).UID(name).SchedulerName(SchedulerName)
 	requests := map[v1.ResourceName]string{}
-	var image, owner, phase string
+	var images []string
+	var owner, phase string
 	var err error
 	for _, f := range fields {
 		key, value, found := strings.Cut(f, "=")
@@ -120,14 +125,22 @@ func podOf(name string, fields []string) (*v1.Pod, error) {
 			owner = value
 		case key == "phase":
 			phase = value
+		case key == "class":
+			b.Obj().Spec.RuntimeClassName = &value
+		case key == "secret":
+			b.Obj().Spec.ImagePullSecrets = append(b.Obj().Spec.ImagePullSecrets, v1.LocalObjectReference{Name: value})
 		case key == "image":
-			image = value
+			images = append(images, value)
 		case key == "claim":
 			b = b.PodResourceClaims(v1.PodResourceClaim{Name: "gpu", ResourceClaimName: claimOf(name)})
 		case prefixed && kind == "label":
 			b = b.Label(rest, value)
 		case prefixed && kind == "annotation":
 			b = b.Annotation(rest, value)
+		case prefixed && kind == "selector":
+			b = b.NodeSelector(map[string]string{rest: value})
+		case prefixed && kind == "tolerates":
+			b = b.Toleration(rest)
 		case prefixed && kind == "prefers":
 			if b, err = prefer(b, rest, value); err != nil {
 				return nil, fmt.Errorf("pod %s: %q: %w", name, f, err)
@@ -141,7 +154,7 @@ func podOf(name string, fields []string) (*v1.Pod, error) {
 			requests[v1.ResourceName(key)] = value
 		}
 	}
-	pod := finish(b, requests, image)
+	pod := finish(b, requests, images)
 	pod.Status.Phase = v1.PodPhase(phase)
 	if owner != "" {
 		yes := true
@@ -170,17 +183,20 @@ func prefer(b *st.PodWrapper, label, text string) (*st.PodWrapper, error) {
 	return b.NodeAffinity(affinity), nil
 }
 
-func finish(b *st.PodWrapper, requests map[v1.ResourceName]string, image string) *v1.Pod {
-	if image == "" {
-		image = "example.test/app:1"
+func finish(b *st.PodWrapper, requests map[v1.ResourceName]string, images []string) *v1.Pod {
+	if len(images) == 0 {
+		images = []string{"example.test/app:1"}
 	}
 	if len(requests) > 0 {
 		b = b.Req(requests)
 	} else {
-		b = b.Container(image)
+		b = b.Container(images[0])
 	}
 	pod := b.Obj()
-	for i := range pod.Spec.Containers {
+	for i, image := range images {
+		if i >= len(pod.Spec.Containers) {
+			pod.Spec.Containers = append(pod.Spec.Containers, v1.Container{Name: fmt.Sprintf("con%d", i)})
+		}
 		pod.Spec.Containers[i].Image = image
 	}
 	return pod

@@ -41,7 +41,7 @@ func Annotations() []Annotation {
 		Doc: "The utilization to which nodes are filled when this pod is placed, in percent of allocatable. " +
 			"It takes the place of the profile's and the pool's target for this pod only.",
 		parse: parseTarget,
-	}}, gpuAnnotations()...)
+	}}, append(gpuAnnotations(), archAnnotations()...)...)
 }
 
 // Intent is what one pod asks for. The zero value asks for nothing beyond the
@@ -51,6 +51,8 @@ type Intent struct {
 	TargetPercent int64
 	// GPU is what the pod asks of its GPUs.
 	GPU GPU
+	// Arch is what the pod asks of its nodes' architecture.
+	Arch Arch
 }
 
 // AnnotationError says which annotation of a pod is wrong and what would be

@@ -11,6 +11,7 @@ import (
 
 const (
 	namespace = "plimsoll"
+	archAware = "archaware"
 	binPack   = "binpack"
 	gpuSlice  = "gpuslice"
 )
@@ -55,6 +56,52 @@ var (
 		StabilityLevel: metrics.ALPHA,
 	}, []string{"profile", "state"})
 
+	// Inspections counts what registries were asked, and what came of it.
+	Inspections = metrics.NewCounterVec(&metrics.CounterOpts{
+		Namespace: namespace, Subsystem: archAware, Name: "image_inspections_total",
+		Help: "Inspections of images, by registry (beyond the first 32: other) and result: ok, not_found, unauthorized, rate_limited, timeout, " +
+			"unreachable, server_error, forbidden, too_large, malformed.",
+		StabilityLevel: metrics.ALPHA,
+	}, []string{"registry", "result"})
+
+	// InspectionSeconds shows how long registries take.
+	InspectionSeconds = metrics.NewHistogramVec(&metrics.HistogramOpts{
+		Namespace: namespace, Subsystem: archAware, Name: "image_inspection_duration_seconds",
+		Help:           "Time that one inspection of an image took, by registry (beyond the first 32: other).",
+		Buckets:        []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 20},
+		StabilityLevel: metrics.ALPHA,
+	}, []string{"registry"})
+
+	// ImageLookups shows how often an image is known already when a pod comes.
+	ImageLookups = metrics.NewCounterVec(&metrics.CounterOpts{
+		Namespace: namespace, Subsystem: archAware, Name: "image_lookups_total",
+		Help: "Images of pods that entered the queue, by what was known of them then: known, stale (the registry did not answer since), " +
+			"waiting (being inspected: the pod is parked), unknown (cannot be inspected).",
+		StabilityLevel: metrics.ALPHA,
+	}, []string{"profile", "state"})
+
+	// ParkedPods shows how many pods wait for a registry.
+	ParkedPods = metrics.NewGaugeVec(&metrics.GaugeOpts{
+		Namespace: namespace, Subsystem: archAware, Name: "parked_pods",
+		Help:           "Pods held back until their images are inspected, at most until their deadline.",
+		StabilityLevel: metrics.ALPHA,
+	}, []string{"profile"})
+
+	// ArchPlacements counts pods by the architecture they went to and why.
+	ArchPlacements = metrics.NewCounterVec(&metrics.CounterOpts{
+		Namespace: namespace, Subsystem: archAware, Name: "placements_total",
+		Help: "Pods bound, by the architecture of their node and what left them no choice or decided it: images, preferred, not_first, flexible, assumed, " +
+			"against_images (the pod's own selector), none (nothing to choose).",
+		StabilityLevel: metrics.ALPHA,
+	}, []string{"profile", "architecture", "decided_by"})
+
+	// DisprovedPlatforms counts images that failed where they should have run.
+	DisprovedPlatforms = metrics.NewCounterVec(&metrics.CounterOpts{
+		Namespace: namespace, Subsystem: archAware, Name: "disproved_platforms_total",
+		Help:           "Containers seen to fail for their architecture (exec format error, no match for platform), by the architecture of their node.",
+		StabilityLevel: metrics.ALPHA,
+	}, []string{"profile", "architecture"})
+
 	// Plans shows whether the allocator takes what was planned.
 	Plans = metrics.NewCounterVec(&metrics.CounterOpts{
 		Namespace: namespace, Subsystem: gpuSlice, Name: "plans_total",
@@ -79,5 +126,8 @@ func Register() {
 // All lists the metrics that are kept up to date, in the order of the reference
 // page; see Described for those that are computed when they are scraped.
 func All() []metrics.Registerable {
-	return []metrics.Registerable{Placements, PlacementUtilization, UsagePolls, UsageNodes, UsageFallbacks, Plans}
+	return []metrics.Registerable{
+		Placements, PlacementUtilization, UsagePolls, UsageNodes, UsageFallbacks, Plans,
+		Inspections, InspectionSeconds, ImageLookups, ParkedPods, ArchPlacements, DisprovedPlatforms,
+	}
 }

@@ -22,6 +22,8 @@ type Shared struct {
 	// Devices is the device model; nil for one of this registry's own. Profiles
 	// must share one, to see each other's allocations in flight.
 	Devices *devices.Shared
+	// Images is what is known of images; nil for what real registries say.
+	Images *archaware.Shared
 }
 
 // Registry returns the plugins' factories by name.
@@ -29,9 +31,12 @@ func Registry(shared Shared) frameworkruntime.Registry {
 	if shared.Devices == nil {
 		shared.Devices = &devices.Shared{}
 	}
+	if shared.Images == nil {
+		shared.Images = &archaware.Shared{}
+	}
 	return frameworkruntime.Registry{
 		topology.Name:  topology.New,
-		archaware.Name: archaware.New,
+		archaware.Name: archaware.New(shared.Images, shared.Recorder),
 		gpuslice.Name:  gpuslice.New(shared.Devices, shared.Recorder),
 		binpack.Name:   binpack.New(shared.Recorder),
 	}

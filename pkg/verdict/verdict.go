@@ -47,6 +47,23 @@ const (
 	GPUSharingUnknown   Code = "GPUSharingUnknown"
 	GPUIsolationTooWeak Code = "GPUIsolationTooWeak"
 
+	ImageLacksPlatform Code = "ImageLacksPlatform"
+	ImageFailsOn       Code = "ImageFailsOn"
+	ImageAssumed       Code = "ImageAssumed"
+	ImageUnproven      Code = "ImageUnproven"
+	ImageHeld          Code = "ImageHeld"
+	ImageUnknown       Code = "ImageUnknown"
+	ArchNotListed      Code = "ArchNotListed"
+	ArchUntold         Code = "ArchUntold"
+	ArchTaintBlocks    Code = "ArchTaintBlocks"
+	OSNotStated        Code = "OSNotStated"
+	ArchOfImages       Code = "ArchOfImages"
+	ArchPreferred      Code = "ArchPreferred"
+	ArchNotFirst       Code = "ArchNotFirst"
+	ArchLeftToOthers   Code = "ArchLeftToOthers"
+	ArchAssumed        Code = "ArchAssumed"
+	ArchAgainstImages  Code = "ArchAgainstImages"
+
 	DevicesChosen   Code = "DevicesChosen"
 	DevicesAllotted Code = "DevicesAllotted"
 	GPUsTaken       Code = "GPUsTaken"
@@ -59,6 +76,8 @@ type Kind string
 const (
 	// Invalid: the pod cannot be scheduled until its owner corrects it.
 	Invalid Kind = "invalid"
+	// Held: the pod as a whole waits for something outside the cluster's nodes.
+	Held Kind = "held"
 	// Refused: this node does not suit the pod now; evicting others could help.
 	Refused Kind = "refused"
 	// Placed: why the pod is where it is.
@@ -98,8 +117,57 @@ var table = []Entry{
 		`loaded over the target: {resource} at {utilization} after placement, target {target}`,
 		"No node that the pod can go to stays within its target: more nodes, or a ceilingPercent if the pod should wait instead."},
 	{PackingOutweighed, "BinPack", Placed,
-		`preferences or GPUs outweighed packing, another node packs better: {resource} at {utilization} after placement, target {target}`,
-		"The pod's preferred affinities and spread constraints, soft taints, or its GPUs decided: which GPU it takes comes before packing."},
+		`preferences, GPUs or architecture outweighed packing, another node packs better: {resource} at {utilization} after placement, target {target}`,
+		"The pod's preferred affinities and spread constraints, soft taints, its GPUs or its architecture decided: which GPU it takes, and which architecture, comes before packing."},
+
+	{ImageLacksPlatform, archAware, Refused,
+		`node(s) run {platform}, but image {image} has only {platforms}`,
+		"Nodes of the image's architecture, or an image built for more of them. A tag that was pushed anew is noticed within tagTTLSeconds and the next try."},
+	{ImageFailsOn, archAware, Refused,
+		`node(s) run {platform}, where image {image} has failed to start for its architecture`,
+		"An image that holds what its index says, under a new digest. The observation is dropped after an hour, or when a container of the image becomes ready on such a node."},
+	{ImageAssumed, archAware, Refused,
+		`node(s) run {platform}, but image {image} cannot be inspected ({why}) and is taken for {platforms}`,
+		"A registry that answers, pullSecrets for a private image, another assumedPlatforms, or the pod's own nodeSelector."},
+	{ImageUnproven, archAware, Refused,
+		`node(s) run {platform}, but image {image} cannot be inspected ({why}) and has run only on {platforms}`,
+		"A registry that answers, pullSecrets for a private image, or a profile or pod that does not insist."},
+	{ImageHeld, archAware, Held,
+		`waiting for the registry to say for which platforms image {image} is built`,
+		"The registry's answer, or the deadline: deadlineSeconds of the profile."},
+	{ImageUnknown, archAware, Held,
+		`image {image} cannot be inspected ({why}), and the pod waits until its platforms are known`,
+		"A registry that answers, pullSecrets for a private image, whenUnknown: Open in the profile, or another arch-policy."},
+	{ArchNotListed, archAware, Refused,
+		`node(s) run {platform}, and annotation plimsoll.dev/arch lists only {listed}`,
+		"Nodes of a listed architecture, or a longer list."},
+	{ArchUntold, archAware, Refused,
+		`node(s) do not say which architecture they run`,
+		"The label kubernetes.io/arch, which every kubelet sets."},
+	{ArchTaintBlocks, archAware, Refused,
+		`node(s) run {platform}, which the pod can use, but the pod does not tolerate their taint {taint}`,
+		"A toleration for the taint in the pod: its images run there."},
+	{OSNotStated, archAware, Refused,
+		`node(s) run {platform}, and the pod's spec.os.name is {os}`,
+		"Nodes of that operating system, or another spec.os.name: a kubelet rejects such pods."},
+	{ArchOfImages, archAware, Placed,
+		`{architecture}: image {image} has only {platforms}`,
+		""},
+	{ArchPreferred, archAware, Placed,
+		`{architecture}: first of {order}`,
+		""},
+	{ArchNotFirst, archAware, Placed,
+		`{architecture}: not first of {order}`,
+		"No node of a more wanted architecture can take the pod, or its other preferences or GPUs decided."},
+	{ArchLeftToOthers, archAware, Placed,
+		`{architecture}: {scarce} is left to pods that cannot run elsewhere`,
+		""},
+	{ArchAssumed, archAware, Placed,
+		`{architecture}: image {image} cannot be inspected ({why}), {platforms} assumed`,
+		"A registry that answers, or pullSecrets for a private image."},
+	{ArchAgainstImages, archAware, Placed,
+		`{architecture}: chosen by the pod itself, although image {image} has only {platforms}`,
+		"The pod's own nodeSelector or affinity wins over what its images say. If it crashes with exec format error, they were right."},
 
 	{DevicesMissing, gpuSlice, Refused,
 		`node(s) publish no devices for claims`,
@@ -171,7 +239,10 @@ var table = []Entry{
 		""},
 }
 
-const gpuSlice = "GPUSlice"
+const (
+	archAware = "ArchAware"
+	gpuSlice  = "GPUSlice"
+)
 
 // Lookup returns the entry of a code.
 func Lookup(code Code) (Entry, bool) {

@@ -18,6 +18,7 @@ import (
 	"plimsoll.dev/scheduler/internal/schedconfig"
 	"plimsoll.dev/scheduler/internal/testkit"
 	"plimsoll.dev/scheduler/pkg/plugins"
+	"plimsoll.dev/scheduler/pkg/plugins/archaware"
 	"plimsoll.dev/scheduler/pkg/plugins/binpack"
 )
 
@@ -101,7 +102,7 @@ func place(t testing.TB, cfg *config.KubeSchedulerConfiguration, w workload, n i
 		objects = append(objects, pods[i])
 	}
 	ctx := context.Background()
-	cluster, err := offline.New(ctx, cfg, plugins.Registry(plugins.Shared{}), objects...)
+	cluster, err := offline.New(ctx, cfg, plugins.Registry(plugins.Shared{Images: &archaware.Shared{Registries: &testkit.Depot{}}}), objects...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package integration
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -14,6 +15,7 @@ import (
 	"plimsoll.dev/scheduler/internal/stack"
 	"plimsoll.dev/scheduler/internal/testkit"
 	"plimsoll.dev/scheduler/pkg/plugins"
+	"plimsoll.dev/scheduler/pkg/plugins/archaware"
 	"plimsoll.dev/scheduler/pkg/verdict"
 )
 
@@ -31,20 +33,28 @@ type cluster struct {
 // reasons remembers why pods were placed.
 type reasons struct {
 	mu    sync.Mutex
-	byPod map[string]verdict.Reason
+	byPod map[string][]verdict.Reason
 }
 
 func (r *reasons) Placed(_, name, _, _ string, reason verdict.Reason) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.byPod[name] = reason
+	r.byPod[name] = append(r.byPod[name], reason)
 }
 
+// of is the last reason that was given for a pod.
 func (r *reasons) of(pod string) (verdict.Reason, bool) {
+	all := r.all(pod)
+	if len(all) == 0 {
+		return verdict.Reason{}, false
+	}
+	return all[len(all)-1], true
+}
+
+func (r *reasons) all(pod string) []verdict.Reason {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	reason, found := r.byPod[pod]
-	return reason, found
+	return slices.Clone(r.byPod[pod])
 }
 
 // start brings up a control plane of the test's own with the given nodes, one
@@ -67,7 +77,7 @@ func launch(t testing.TB, nodes string) *cluster {
 			t.Error(err)
 		}
 	})
-	c := &cluster{TB: t, Stack: s, client: s.Client(), reasons: reasons{byPod: map[string]verdict.Reason{}}}
+	c := &cluster{TB: t, Stack: s, client: s.Client(), reasons: reasons{byPod: map[string][]verdict.Reason{}}}
 	list, err := testkit.Nodes(nodes)
 	if err != nil {
 		t.Fatal(err)
@@ -83,8 +93,14 @@ func launch(t testing.TB, nodes string) *cluster {
 // schedule starts a scheduler with the configuration and our plugins.
 func (c *cluster) schedule(config string) {
 	c.Helper()
+	c.scheduleWith(config, &archaware.Shared{Registries: &testkit.Depot{}})
+}
+
+// scheduleWith is schedule with what is to be known of images.
+func (c *cluster) scheduleWith(config string, images *archaware.Shared) {
+	c.Helper()
 	_, err := c.StartScheduler(c.Context(), stack.SchedulerOptions{
-		Config: []byte(config), Plugins: plugins.Options(plugins.Shared{Recorder: &c.reasons}),
+		Config: []byte(config), Plugins: plugins.Options(plugins.Shared{Recorder: &c.reasons, Images: images}),
 	})
 	if err != nil {
 		c.Fatal(err)

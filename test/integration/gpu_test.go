@@ -14,7 +14,9 @@ import (
 
 	"plimsoll.dev/scheduler/internal/samples"
 	"plimsoll.dev/scheduler/internal/stack"
+	"plimsoll.dev/scheduler/internal/testkit"
 	"plimsoll.dev/scheduler/pkg/plugins"
+	"plimsoll.dev/scheduler/pkg/plugins/archaware"
 )
 
 const shippedConfig = "../../manifests/base/scheduler-config.yaml"
@@ -396,7 +398,7 @@ func TestPodsWithoutGPUsKeepOffGPUNodes(t *testing.T) {
 func TestDynamicResourcesBesideGPUSliceIsRefused(t *testing.T) {
 	c := start(t, "cpu-01 cpu=64 memory=256Gi")
 	both := strings.Replace(shippedProfile(t), "      - name: DynamicResources\n", "", 1)
-	_, err := c.StartScheduler(t.Context(), stack.SchedulerOptions{Config: []byte(both), Plugins: plugins.Options(plugins.Shared{})})
+	_, err := c.StartScheduler(t.Context(), stack.SchedulerOptions{Config: []byte(both), Plugins: plugins.Options(plugins.Shared{Images: &archaware.Shared{Registries: &testkit.Depot{}}})})
 	if err == nil || !strings.Contains(err.Error(), `profile "plimsoll" enables DynamicResources beside GPUSlice`) {
 		t.Errorf("started with both, or refused for another reason: %v", err)
 	}

@@ -14,6 +14,7 @@ import (
 	"plimsoll.dev/scheduler/internal/testkit"
 	"plimsoll.dev/scheduler/manifests"
 	"plimsoll.dev/scheduler/pkg/plugins"
+	"plimsoll.dev/scheduler/pkg/plugins/archaware"
 )
 
 // BenchmarkSampling reports what looking at every node is worth in packing: the
@@ -50,7 +51,7 @@ func nodesUsed(b *testing.B, percentage int) int {
 		}
 	})
 	config := strings.Replace(string(manifests.SchedulerConfig), "percentageOfNodesToScore: 100", fmt.Sprintf("percentageOfNodesToScore: %d", percentage), 1)
-	if _, err := s.StartScheduler(b.Context(), stack.SchedulerOptions{Config: []byte(config), Plugins: plugins.Options(plugins.Shared{})}); err != nil {
+	if _, err := s.StartScheduler(b.Context(), stack.SchedulerOptions{Config: []byte(config), Plugins: plugins.Options(plugins.Shared{Images: &archaware.Shared{Registries: &testkit.Depot{}}})}); err != nil {
 		b.Fatal(err)
 	}
 	shapes := []string{"cpu=250m memory=1Gi", "cpu=500m memory=2Gi", "cpu=1 memory=4Gi", "cpu=1 memory=2Gi", "cpu=2 memory=8Gi"}

@@ -9,7 +9,9 @@ import (
 	perf "k8s.io/kubernetes/test/integration/scheduler_perf"
 	"sigs.k8s.io/yaml"
 
+	"plimsoll.dev/scheduler/internal/testkit"
 	"plimsoll.dev/scheduler/pkg/plugins"
+	"plimsoll.dev/scheduler/pkg/plugins/archaware"
 )
 
 // BenchmarkShort runs the table at sizes for CI.
@@ -73,5 +75,5 @@ func runCase(b *testing.B, folder string, testCase object, configPath string) {
 	if err := os.WriteFile(file, raw, 0o600); err != nil {
 		b.Fatal(err)
 	}
-	perf.RunBenchmarkPerfScheduling(b, file, "plimsoll", plugins.Registry(plugins.Shared{}))
+	perf.RunBenchmarkPerfScheduling(b, file, "plimsoll", plugins.Registry(plugins.Shared{Images: &archaware.Shared{Registries: &testkit.Depot{}}}))
 }

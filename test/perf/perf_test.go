@@ -22,7 +22,9 @@ import (
 	"k8s.io/kubernetes/test/integration/framework"
 	"sigs.k8s.io/yaml"
 
+	"plimsoll.dev/scheduler/internal/testkit"
 	"plimsoll.dev/scheduler/pkg/plugins"
+	"plimsoll.dev/scheduler/pkg/plugins/archaware"
 )
 
 // variants are those of the four benchmarks.
@@ -194,7 +196,7 @@ func TestEveryProfileMakesAScheduler(t *testing.T) {
 				schedulerprofile.NewRecorderFactory(events.NewBroadcaster(&events.EventSinkImpl{})),
 				scheduler.WithKubeConfig(&rest.Config{}),
 				scheduler.WithProfiles(decoded.Profiles...),
-				scheduler.WithFrameworkOutOfTreeRegistry(plugins.Registry(plugins.Shared{})))
+				scheduler.WithFrameworkOutOfTreeRegistry(plugins.Registry(plugins.Shared{Images: &archaware.Shared{Registries: &testkit.Depot{}}})))
 			if err != nil {
 				t.Fatalf("making the scheduler: %v", err)
 			}

@@ -12,6 +12,7 @@
 //	config           a whole scheduler configuration, a path from the root
 //	nodes            one node per line (internal/testkit)
 //	gpus             what GPU drivers publish, one node per line (internal/testkit)
+//	images           what registries hold, one image per line with its platforms; others are built for amd64 and arm64
 //	pods             the pods that already run, one per line
 //	ask              what would be said of these pods, one after the other
 //	place            the same, and each pod then stays on the first of its best nodes
@@ -44,6 +45,7 @@ import (
 	"plimsoll.dev/scheduler/internal/schedconfig"
 	"plimsoll.dev/scheduler/internal/testkit"
 	"plimsoll.dev/scheduler/pkg/plugins"
+	"plimsoll.dev/scheduler/pkg/plugins/archaware"
 	"plimsoll.dev/scheduler/pkg/plugins/binpack"
 	"plimsoll.dev/scheduler/pkg/verdict"
 )
@@ -60,7 +62,7 @@ func TestStories(t *testing.T) {
 		// by name, stay the same.
 		for order := range int64(3) {
 			t.Run(fmt.Sprintf("%s/order-%d", strings.TrimSuffix(file, ".txt"), order), func(t *testing.T) {
-				s := &story{config: shippedConfig, order: order, args: map[string]string{}, stays: map[string]stay{}}
+				s := &story{config: shippedConfig, order: order, depot: &testkit.Depot{}, args: map[string]string{}, stays: map[string]stay{}}
 				datadriven.RunTest(t, file, s.run)
 				s.close()
 			})
@@ -90,6 +92,7 @@ type story struct {
 	nodes   []*v1.Node
 	slices  []*resourceapi.ResourceSlice
 	pods    []*v1.Pod
+	depot   *testkit.Depot
 	cluster *offline.Cluster
 	// stays are the pods that were placed.
 	stays  map[string]stay
@@ -134,6 +137,9 @@ func (s *story) run(t *testing.T, d *datadriven.TestData) string {
 		s.close()
 		s.pods, s.slices = nil, nil
 		s.nodes, err = testkit.Nodes(d.Input)
+	case "images":
+		s.close()
+		s.depot, err = testkit.Images(d.Input)
 	case "gpus":
 		s.close()
 		s.slices, err = testkit.GPUs(d.Input)
@@ -304,7 +310,8 @@ func (s *story) open(t *testing.T) error {
 	for _, published := range s.slices {
 		objects = append(objects, published)
 	}
-	s.cluster, err = offline.New(context.Background(), cfg, plugins.Registry(plugins.Shared{Recorder: &s.placed}), objects...)
+	s.cluster, err = offline.New(context.Background(), cfg, plugins.Registry(plugins.Shared{
+		Recorder: &s.placed, Images: &archaware.Shared{Registries: s.depot}}), objects...)
 	return err
 }
 

@@ -1,0 +1,285 @@
+package images
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"plimsoll.dev/scheduler/pkg/arch"
+	"plimsoll.dev/scheduler/pkg/registry"
+)
+
+// State is how much is known of an image's platforms.
+type State int
+
+// The states; doc.go draws how one becomes another.
+const (
+	// Unknown: there is no answer, and waiting for one is not worth while.
+	Unknown State = iota
+	// Waiting: an answer can be expected by the deadline.
+	Waiting
+	// Known: the registry has said it.
+	Known
+)
+
+// String implements fmt.Stringer.
+func (s State) String() string {
+	switch s {
+	case Unknown:
+		return "unknown"
+	case Waiting:
+		return "waiting"
+	case Known:
+		return "known"
+	}
+	return fmt.Sprintf("State(%d)", int(s))
+}
+
+// Asker is who wants to run an image. It decides which credentials are shown
+// to the registry, and whose observations count.
+type Asker struct {
+	Namespace string
+	// PullSecrets are the names of the pod's imagePullSecrets, in order.
+	PullSecrets []string
+}
+
+func (a Asker) clone() Asker {
+	names := make([]string, len(a.PullSecrets))
+	for i, n := range a.PullSecrets {
+		names[i] = strings.Clone(n)
+	}
+	return Asker{Namespace: strings.Clone(a.Namespace), PullSecrets: names}
+}
+
+// Answer is what is known of an image.
+type Answer struct {
+	State State
+	// Platforms are the image's, from the registry. Known only.
+	Platforms arch.Set
+	// Anywhere: an artifact, which constrains nothing. Known only.
+	Anywhere bool
+	// Digest is that of the index or manifest the reference names now. Empty if
+	// the registry has not said it.
+	Digest string
+	// Stale: Known, but it should have been renewed, and there was trouble.
+	Stale bool
+	// Problem and Message say why an image is Unknown. If it is Waiting, they
+	// say what went wrong so far.
+	Problem registry.Problem
+	Message string
+	// Proven are platforms of nodes on which the image became ready, Disproved
+	// those where it cannot run, both as seen in the asker's namespace. If that
+	// leaves no platform of a Known image, the fault is not the platform, and
+	// Disproved is empty.
+	Proven, Disproved arch.Set
+}
+
+// outcome is a reading for an asker.
+type outcome struct {
+	reading
+	// from is whose reading it is; nil if the pull secrets have to be read, or
+	// have nothing that matches.
+	from *inquiry
+}
+
+// Lookup says what is known of an image, from memory and without any
+// consequence. What nobody has wanted yet reads Waiting.
+func (s *Store) Lookup(who Asker, image string) Answer {
+	now := s.clock.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if a, refused := s.refuse(who, image, now); refused {
+		return a
+	}
+	n := s.names[image]
+	if n == nil { // a spelling that nobody used so far is not remembered
+		ref, err := s.parse(image)
+		if err != nil {
+			return Answer{Problem: registry.Malformed, Message: malformed(err)}
+		}
+		img := s.images[ref]
+		if img == nil {
+			return s.observed(Answer{State: Waiting}, who, image, now)
+		}
+		return s.answer(s.judge(img, s.viewOf(img, who, false), now), who, image, now)
+	}
+	if n.image == nil {
+		s.lru.touch(&n.slot)
+		return Answer{Problem: registry.Malformed, Message: n.message}
+	}
+	v := s.viewOf(n.image, who, false)
+	s.touch(n, v)
+	return s.answer(s.judge(n.image, v, now), who, image, now)
+}
+
+// Want is Lookup, and has the image inspected if that is due. If it answers
+// Waiting, listeners are told of the image by the deadline, whatever comes of it.
+// It does no I/O itself.
+func (s *Store) Want(who Asker, image string) Answer {
+	now := s.clock.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if a, refused := s.refuse(who, image, now); refused {
+		return a
+	}
+	n := s.nameOf(image)
+	defer s.shrink() // not before the answer is complete
+	if n.image == nil {
+		s.lru.touch(&n.slot)
+		return Answer{Problem: registry.Malformed, Message: n.message}
+	}
+	v := s.viewOf(n.image, who, false)
+	o := s.judge(n.image, v, now)
+	n.image.wanted = now
+	if o.state == Known {
+		s.renew(v, o, now)
+	} else {
+		v = s.viewOf(n.image, who, true)
+		o = s.pursue(v, o, now)
+	}
+	s.touch(n, v)
+	return s.answer(o, who, image, now)
+}
+
+// refuse answers what no registry is asked about.
+func (s *Store) refuse(who Asker, image string, now time.Time) (Answer, bool) {
+	if len(image) > longestName {
+		return Answer{Problem: registry.Malformed, Message: tooLong(image)}, true
+	}
+	if s.resolver == nil {
+		return s.observed(Answer{Message: "registries are not asked"}, who, image, now), true
+	}
+	return Answer{}, false
+}
+
+// judge reads what an asker may know. v is nil for one who shows credentials
+// and has no view yet.
+func (s *Store) judge(img *image, v *view, now time.Time) outcome {
+	public := outcome{img.public.read(now), &img.public}
+	if v == &img.open || public.state != Unknown || public.problem != registry.Unauthorized {
+		return public
+	}
+	if v == nil || !v.usable(now) {
+		if v != nil && v.gaveUp {
+			return outcome{reading: reading{problem: registry.Unauthorized, message: "the pull secrets have to be read (again)"}}
+		}
+		return outcome{reading: reading{state: Waiting}}
+	}
+	return v.judgeChain(now)
+}
+
+// judgeChain reads the inquiries with the asker's own credentials: any that
+// succeeded will do, or else the first that is not decided yet counts.
+func (v *view) judgeChain(now time.Time) outcome {
+	var pending, refused outcome
+	for _, q := range v.chain {
+		switch r := q.read(now); {
+		case r.state == Known:
+			return outcome{r, q}
+		case r.state == Waiting && pending.from == nil:
+			pending = outcome{r, q}
+		case r.state == Unknown && (refused.from == nil || refused.problem == registry.Unauthorized):
+			refused = outcome{r, q}
+		}
+	}
+	if pending.from != nil {
+		if v.gaveUp {
+			pending.giveUp()
+		}
+		return pending
+	}
+	if refused.from == nil {
+		return outcome{reading: reading{problem: registry.Unauthorized, message: v.message}}
+	}
+	if v.message != "" {
+		refused.message += "; " + v.message
+	}
+	return refused
+}
+
+// giveUp is what becomes of Waiting for somebody who does not wait any more.
+func (o *outcome) giveUp() {
+	switch {
+	case o.from.manifest.Digest != "":
+		o.reading = reading{state: Known, stale: true}
+	case o.problem == "":
+		o.reading = reading{problem: registry.TimedOut, message: o.from.image.store.overdueMessage}
+	default:
+		o.state = Unknown
+	}
+}
+
+// renew keeps fresh what an answer was taken from.
+func (s *Store) renew(v *view, o outcome, now time.Time) {
+	s.poke(o.from, now, false)
+	if v == nil {
+		return
+	}
+	v.gaveUp = false
+	if o.from != &v.image.public {
+		s.reload(v, now, false)
+	}
+}
+
+// pursue sets in motion what can make a view Known, and begins the wait for it.
+func (s *Store) pursue(v *view, o outcome, now time.Time) outcome {
+	waits := o.state == Waiting
+	if waits && !s.wait(v, now) {
+		return outcome{reading: reading{problem: registry.RateLimited, message: "too many images wait to be inspected"}}
+	}
+	img := v.image
+	s.poke(&img.public, now, waits)
+	if v != &img.open && img.public.problem == registry.Unauthorized {
+		s.reload(v, now, waits)
+		for _, q := range v.chain {
+			if q.gone {
+				break
+			}
+			if s.poke(q, now, waits); q.read(now).state == Waiting {
+				break // the next credential is only tried if this one fails
+			}
+		}
+	}
+	return o
+}
+
+// advance queues what a waiting view needs next.
+func (s *Store) advance(v *view, o outcome, now time.Time) {
+	if o.from != nil {
+		s.poke(o.from, now, true)
+	} else {
+		s.reload(v, now, true)
+	}
+}
+
+// answer says it in the caller's terms.
+func (s *Store) answer(o outcome, who Asker, image string, now time.Time) Answer {
+	a := Answer{State: o.state, Stale: o.stale, Problem: o.problem, Message: o.message}
+	if o.state == Known {
+		m := &o.from.manifest
+		a.Platforms, a.Digest, a.Anywhere = m.Platforms, m.Digest, m.Kind == registry.Artifact
+		if !a.Anywhere && m.Platforms.Len() == 0 {
+			a = Answer{Digest: m.Digest, Message: "the registry does not say for which platforms the image is built"}
+		}
+	}
+	return s.observed(a, who, image, now)
+}
+
+// observed adds what was seen on nodes.
+func (s *Store) observed(a Answer, who Asker, image string, now time.Time) Answer {
+	a.Proven, a.Disproved = s.seen(who.Namespace, image, a.Digest, now)
+	if a.State == Known && a.Disproved.Len() > 0 && a.Platforms.Len() > 0 && allDisproved(a) {
+		a.Disproved = arch.Set{}
+	}
+	return a
+}
+
+func allDisproved(a Answer) bool {
+	for _, p := range a.Platforms.Platforms() {
+		if !slices.ContainsFunc(a.Disproved.Platforms(), func(d arch.Platform) bool { return sameArchitecture(p, d) }) {
+			return false
+		}
+	}
+	return true
+}

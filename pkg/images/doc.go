@@ -1,0 +1,54 @@
+// Package images remembers for which platforms images are built, and where
+// they were seen to run. It answers from memory, so that it can be asked under
+// the lock of the scheduling queue; registries are asked in the background.
+//
+// # States
+//
+//	             Want                    decided
+//	(never seen) ─────▶ Waiting ─────────────────────────▶ Known
+//	                     │    │                            │   ▲
+//	             decided │    │ deadline   decided late    │   │ renewed
+//	             against ▼    ▼         ┌─────────────────▶│   │
+//	                     Unknown ───────┘          TagTTL, ▼   │ grace: Known;
+//	                        ▲                      grace   expired, then Waiting,
+//	                        └───────────────────────────────── or with trouble
+//	                              decided against              Known and Stale
+//
+// A decision is a manifest, or a problem that somebody has to correct: no such
+// image, no access. Anything else is trouble and passes: it is tried again with
+// growing pauses for as long as somebody wants the image. Who waits does so
+// until the deadline, counted from the first Want that was not answered, and
+// nobody waits a second time: what is Unknown stays so until it is Known.
+//
+// What a digest stands for never changes, so manifests are kept for as long as
+// there is memory. What a tag stands for is believed for TagTTL. For 30 seconds
+// more the old answer counts while a Want has it renewed, and for as long as
+// the renewal takes: two looks at the same pod, some moments apart, agree. If
+// nobody asked in that time, the next Want waits for the news; if there is none
+// by the deadline, or only trouble, the old answer is given, marked Stale.
+//
+// # Whom an answer is for
+//
+//	image ── public inquiry (no credential) ───── serves everybody
+//	   │
+//	   └──── view of (namespace, pull secrets) ─┬─ inquiry with credential 1
+//	         only if the public one is refused  └─ inquiry with credential 2 ...
+//
+// An inquiry is made once, however many want its answer. What needed a
+// credential is answered only to who holds an equal one, in whatever namespace;
+// holders are told apart by a keyed hash of the credential. Knowing a digest
+// opens nothing: only a successful inquiry does.
+//
+// # What was observed
+//
+// A container that became ready proves its platform; one that could not be
+// executed, or not even pulled, disproves it, for an hour, and only as long as
+// nothing proves the contrary. This counts for the same digest in the same
+// namespace, or for the image string where no registry said the digest.
+//
+// # Bounds
+//
+// All that is remembered is weighed, and forgotten in the order of last use.
+// What is waited for stays, and takes half of the room at most; beyond that,
+// new images are Unknown at once.
+package images

@@ -1,0 +1,138 @@
+package archaware
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/client-go/tools/cache"
+
+	"plimsoll.dev/scheduler/pkg/arch"
+	"plimsoll.dev/scheduler/pkg/intent"
+	"plimsoll.dev/scheduler/pkg/metrics"
+)
+
+// watch has the plugin see nodes, the images of pods that run, and the pods that
+// wait for an image.
+func (p *ArchAware) watch() error {
+	core := p.handle.SharedInformerFactory().Core().V1()
+	var err error
+	p.nodesSeen, err = core.Nodes().Informer().AddEventHandler(cache.ResourceEventHandlerDetailedFuncs{
+		AddFunc: func(obj any, _ bool) { p.observeNode(obj) },
+		UpdateFunc: func(_, obj any) {
+			p.observeNode(obj)
+		},
+		DeleteFunc: func(obj any) {
+			if key, err := cache.DeletionHandlingMetaNamespaceKeyFunc(obj); err == nil {
+				p.platforms.Forget(key) // nodes have no namespace
+			}
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("watching nodes for their platforms: %w", err)
+	}
+	pods := core.Pods().Informer()
+	profile := p.handle.ProfileName()
+	if err := pods.AddIndexers(cache.Indexers{waitingImages(profile): indexWaiting(profile)}); err != nil {
+		return fmt.Errorf("indexing pods by image: %w", err)
+	}
+	_, err = pods.AddEventHandler(cache.ResourceEventHandlerDetailedFuncs{
+		AddFunc: func(obj any, _ bool) { p.observePod(nil, obj) },
+		UpdateFunc: func(before, after any) {
+			p.observePod(before, after)
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("watching pods for the images they run: %w", err)
+	}
+	return nil
+}
+
+// learnBacklog learns from the pods that ran when we started: their events may
+// have come before those of their nodes.
+func (p *ArchAware) learnBacklog(ctx context.Context) {
+	pods := p.handle.SharedInformerFactory().Core().V1().Pods().Informer()
+	if !cache.WaitForCacheSync(ctx.Done(), pods.HasSynced, p.nodesSeen.HasSynced) {
+		return
+	}
+	for _, pod := range pods.GetStore().List() {
+		p.observePod(nil, pod)
+	}
+}
+
+func (p *ArchAware) observeNode(obj any) {
+	if node, ok := obj.(*v1.Node); ok {
+		p.platforms.Observe(node)
+	}
+}
+
+// observePod learns from containers where their images run and where they do not.
+func (p *ArchAware) observePod(before, after any) {
+	pod, ok := after.(*v1.Pod)
+	if !ok || pod.Spec.NodeName == "" || p.classes[intent.RuntimeClass(pod)] != nil {
+		return
+	}
+	if was, ok := before.(*v1.Pod); ok && was.Spec.NodeName == pod.Spec.NodeName &&
+		equality.Semantic.DeepEqual(was.Status.ContainerStatuses, pod.Status.ContainerStatuses) &&
+		equality.Semantic.DeepEqual(was.Status.InitContainerStatuses, pod.Status.InitContainerStatuses) {
+		return
+	}
+	kind, known := p.platforms.KindOf(pod.Spec.NodeName)
+	if !known {
+		return // learnBacklog comes back to it, or the node has left
+	}
+	on := p.platforms.Kinds()[kind]
+	p.observeContainers(pod, pod.Spec.InitContainers, pod.Status.InitContainerStatuses, on)
+	p.observeContainers(pod, pod.Spec.Containers, pod.Status.ContainerStatuses, on)
+}
+
+func (p *ArchAware) observeContainers(pod *v1.Pod, specs []v1.Container, statuses []v1.ContainerStatus, on arch.Platform) {
+	for i := range statuses {
+		status := &statuses[i]
+		image := ""
+		for j := range specs {
+			if specs[j].Name == status.Name {
+				image = specs[j].Image
+			}
+		}
+		switch {
+		case image == "" || on == arch.Platform{}:
+		case ran(status):
+			p.images.Prove(pod.Namespace, image, status.ImageID, on)
+		case failedForItsArchitecture(status):
+			if p.told.first(strings.Join([]string{"disproved", pod.Namespace, image, status.ImageID, on.String()}, " ")) {
+				metrics.DisprovedPlatforms.WithLabelValues(p.handle.ProfileName(), on.Architecture).Inc()
+			}
+			p.images.Disprove(pod.Namespace, image, status.ImageID, on)
+		}
+	}
+}
+
+// ran tells whether the container did what it is for: it is ready, or has
+// completed.
+func ran(status *v1.ContainerStatus) bool {
+	return status.Ready && status.State.Running != nil ||
+		status.State.Terminated != nil && status.State.Terminated.ExitCode == 0
+}
+
+// What container runtimes say when an image does not fit the node. The first is
+// the kernel's ENOEXEC as runc reports it, the second containerd's word when an
+// index has nothing for the node.
+const (
+	execFormatError = "exec format error"
+	noMatch         = "no match for platform"
+)
+
+func failedForItsArchitecture(status *v1.ContainerStatus) bool {
+	for _, state := range []*v1.ContainerState{&status.State, &status.LastTerminationState} {
+		if t := state.Terminated; t != nil && t.ExitCode != 0 && strings.Contains(t.Message, execFormatError) {
+			return true
+		}
+		if w := state.Waiting; w != nil && (strings.Contains(w.Message, execFormatError) || strings.Contains(w.Message, noMatch)) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,72 @@
+package archaware
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	v1 "k8s.io/api/core/v1"
+)
+
+func TestWhatContainersTeach(t *testing.T) {
+	ready := v1.ContainerStatus{Ready: true, ImageID: "docker.io/shop/api@sha256:aa", State: v1.ContainerState{Running: &v1.ContainerStateRunning{}}}
+	ended := func(code int32, message string) v1.ContainerStatus {
+		return v1.ContainerStatus{ImageID: "docker.io/shop/api@sha256:aa",
+			State: v1.ContainerState{Terminated: &v1.ContainerStateTerminated{ExitCode: code, Message: message}}}
+	}
+	waits := func(reason, message string) v1.ContainerStatus {
+		return v1.ContainerStatus{State: v1.ContainerState{Waiting: &v1.ContainerStateWaiting{Reason: reason, Message: message}}}
+	}
+	crashed := waits("CrashLoopBackOff", "back-off 5m0s restarting failed container")
+	crashed.LastTerminationState = ended(128, `exec: "/api": exec format error: unknown`).State
+	recovered := ready
+	recovered.LastTerminationState = crashed.LastTerminationState
+	for name, tc := range map[string]struct {
+		status v1.ContainerStatus
+		want   string
+	}{
+		"ready":                         {ready, "proved default shop/api:1 docker.io/shop/api@sha256:aa linux/arm64"},
+		"running but not ready":         {v1.ContainerStatus{State: v1.ContainerState{Running: &v1.ContainerStateRunning{}}}, ""},
+		"completed":                     {ended(0, ""), "proved default shop/api:1 docker.io/shop/api@sha256:aa linux/arm64"},
+		"failed for another reason":     {ended(1, "no such file"), ""},
+		"failed for its architecture":   {ended(128, `exec: "/api": exec format error: unknown`), "disproved default shop/api:1 docker.io/shop/api@sha256:aa linux/arm64"},
+		"crashing for its architecture": {crashed, "disproved default shop/api:1  linux/arm64"},
+		"ready after a crash":           {recovered, "proved default shop/api:1 docker.io/shop/api@sha256:aa linux/arm64"},
+		"nothing in the index for it":   {waits("ErrImagePull", `failed to pull: no match for platform in manifest: not found`), "disproved default shop/api:1  linux/arm64"},
+		"not there at all":              {waits("ImagePullBackOff", "not found"), ""},
+		"being created":                 {waits("ContainerCreating", ""), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, init := range []bool{false, true} {
+				f := build(t, "", twoNodes, knows(t, someImages))
+				pod := f.pod("p image=shop/api:1 node=arm")
+				tc.status.Name = pod.Spec.Containers[0].Name
+				pod.Status.ContainerStatuses = []v1.ContainerStatus{tc.status}
+				if init {
+					pod.Spec.InitContainers, pod.Spec.Containers = pod.Spec.Containers, nil
+					pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses = pod.Status.ContainerStatuses, nil
+				}
+				f.observePod(nil, pod)
+				f.observePod(pod, pod.DeepCopy()) // the same again says nothing new
+				if got := strings.Join(f.images.(*known).observed, "; "); got != tc.want {
+					t.Errorf("init container %v: got %q, want %q", init, got, tc.want)
+				}
+			}
+		})
+	}
+}
+
+func TestSomePodsTeachNothing(t *testing.T) {
+	f := build(t, "runtimeClasses: [{name: qemu, platform: linux/amd64}]", twoNodes, knows(t, someImages))
+	for _, line := range []string{"p image=shop/api:1", "p image=shop/api:1 node=gone", "p image=shop/api:1 node=arm class=qemu"} {
+		pod := f.pod(line)
+		pod.Status.ContainerStatuses = []v1.ContainerStatus{
+			{Name: pod.Spec.Containers[0].Name, Ready: true, State: v1.ContainerState{Running: &v1.ContainerStateRunning{}}},
+			{Name: "of-no-container", Ready: true, State: v1.ContainerState{Running: &v1.ContainerStateRunning{}}}}
+		f.observePod(nil, pod)
+	}
+	f.observePod(nil, "no pod")
+	if diff := cmp.Diff([]string(nil), f.images.(*known).observed); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}

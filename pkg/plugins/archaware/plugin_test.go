@@ -1,0 +1,201 @@
+package archaware
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/kubernetes/pkg/scheduler/framework"
+	clocktesting "k8s.io/utils/clock/testing"
+
+	"plimsoll.dev/scheduler/pkg/images"
+)
+
+const twoNodes = "amd arch=amd64 cpu=10 memory=40Gi\narm arch=arm64 cpu=10 memory=40Gi"
+
+const someImages = `
+	both  linux/amd64 linux/arm64
+	amd   linux/amd64
+	arm   linux/arm64
+	old   linux/386
+	lost  ? no answer`
+
+func TestWhereAPodMayGo(t *testing.T) {
+	const lacks = `node(s) run linux/%s, but image %q has only linux/%s`
+	type answers = map[string]any
+	for name, tc := range map[string]struct {
+		args, pod string
+		want      answers
+	}{
+		"one image for both":             {"flexibility: false", "p image=both", answers{"amd": int64(100), "arm": int64(100)}},
+		"the scarce one last":            {"", "p image=both", answers{"amd": int64(97), "arm": int64(100)}},
+		"an image for one":               {"", "p image=amd", answers{"amd": int64(100), "arm": fmt.Sprintf(lacks, "arm64", "amd", "amd64")}},
+		"a 32-bit image last":            {"", "p image=old image=both", answers{"amd": int64(100), "arm": fmt.Sprintf(lacks, "arm64", "old", "386")}},
+		"no 32-bit image":                {"use32Bit: false", "p image=old", answers{"amd": fmt.Sprintf(lacks, "amd64", "old", "386"), "arm": fmt.Sprintf(lacks, "arm64", "old", "386")}},
+		"the pod's own order":            {"", "p image=both annotation:plimsoll.dev/arch=amd64>arm64", answers{"amd": int64(100), "arm": int64(1)}},
+		"the pod's own weights":          {"", "p image=both annotation:plimsoll.dev/arch=amd64=40,arm64=20", answers{"amd": int64(100), "arm": int64(50)}},
+		"the pod's own list":             {"", "p image=both annotation:plimsoll.dev/arch=arm64", answers{"amd": "node(s) run linux/amd64, and annotation plimsoll.dev/arch lists only arm64", "arm": int64(100)}},
+		"the profile's order":            {"preferredArchitectures: [amd64]", "p image=both", answers{"amd": int64(100), "arm": int64(99)}},
+		"the pod's before the profile's": {"preferredArchitectures: [amd64]", "p image=both annotation:plimsoll.dev/arch=arm64>amd64", answers{"amd": int64(1), "arm": int64(100)}},
+		"an unknown image, open":         {"", "p image=lost", answers{"amd": int64(100), "arm": `node(s) run linux/arm64, but image "lost" cannot be inspected (no answer) and is taken for linux/amd64`}},
+		"an unknown image, anything":     {"{assumedPlatforms: [], flexibility: false}", "p image=lost", answers{"amd": int64(100), "arm": int64(100)}},
+		"an assumption nobody can meet":  {"{assumedPlatforms: [linux/s390x], flexibility: false}", "p image=lost", answers{"amd": int64(100), "arm": int64(100)}},
+		"an unknown image, closed":       {"whenUnknown: Closed", "p image=lost", answers{"": `image "lost" cannot be inspected (no answer), and the pod waits until its platforms are known`}},
+		"an unknown image, strict":       {"", "p image=lost annotation:plimsoll.dev/arch-policy=strict", answers{"": `image "lost" cannot be inspected (no answer), and the pod waits until its platforms are known`}},
+		"an image that is inspected":     {"", "p image=busy", answers{"": `waiting for the registry to say for which platforms image "busy" is built`}},
+		"a pod that will not wait":       {"", "p image=busy annotation:plimsoll.dev/arch-policy=prefer", answers{"amd": int64(97), "arm": int64(0)}},
+		"a preference for its images":    {"", "p image=arm annotation:plimsoll.dev/arch-policy=prefer", answers{"amd": int64(0), "arm": int64(100)}},
+		"a pod that opts out":            {"", "p image=arm annotation:plimsoll.dev/arch-policy=off", answers{"amd": int64(100), "arm": int64(100)}},
+		"its own selector":               {"", "p image=busy selector:kubernetes.io/arch=arm64", answers{"amd": int64(100), "arm": int64(100)}},
+		"its own selector, overruling":   {"", "p image=amd selector:kubernetes.io/arch=arm64", answers{"amd": int64(100), "arm": int64(100)}},
+		"an agent of its node":           {"", "p image=amd owner=DaemonSet", answers{"amd": int64(100), "arm": int64(100)}},
+		"a pod that names its node":      {"", "p image=amd selector:kubernetes.io/hostname=arm", answers{"amd": int64(100), "arm": int64(100)}},
+		"a mistake":                      {"", "p image=both annotation:plimsoll.dev/arch=arm", answers{"amd": "node(s) run linux/amd64, and annotation plimsoll.dev/arch lists only arm", "arm": "node(s) run linux/arm64, and annotation plimsoll.dev/arch lists only arm"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := build(t, tc.args, twoNodes, knows(t, someImages))
+			got, _ := f.ask(f.pod(tc.pod))
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Errorf("(-want +got)\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestPreEnqueueHoldsAPodForItsImagesOnly(t *testing.T) {
+	for line, want := range map[string]string{
+		"p image=both":            "",
+		"p image=both image=busy": `waiting for the registry to say for which platforms image "busy" is built`,
+		"p image=busy image=slow": `waiting for the registry to say for which platforms image "busy" is built`,
+		"p image=lost":            "",
+		"p image=lost annotation:plimsoll.dev/arch-policy=strict": "", // PreFilter says why, for all to see
+		"p image=busy annotation:plimsoll.dev/arch-policy=prefer": "",
+		"p image=busy annotation:plimsoll.dev/arch-policy=off":    "",
+		"p image=busy annotation:plimsoll.dev/arch=nonsense":      "",
+		"p image=busy selector:kubernetes.io/arch=arm64":          "",
+		"p image=busy owner=DaemonSet":                            "",
+	} {
+		f := build(t, "", twoNodes, knows(t, someImages))
+		status := f.PreEnqueue(t.Context(), f.pod(line))
+		if got := status.Message(); got != want {
+			t.Errorf("%s: got %q, want %q", line, got, want)
+		}
+		if parked := len(f.parked.pods) > 0; parked != (want != "") {
+			t.Errorf("%s: parked %v", line, parked)
+		}
+	}
+}
+
+// All images are asked for at once: their waits begin together.
+func TestEveryImageIsWantedAtOnce(t *testing.T) {
+	f := build(t, "", twoNodes, knows(t, someImages))
+	f.PreEnqueue(t.Context(), f.pod("p image=busy image=slow image=both"))
+	if got := strings.Join(f.images.(*known).wanted, " "); got != "busy slow both" {
+		t.Errorf("wanted %q", got)
+	}
+}
+
+// A pod whose images changed in place, or whose image is looked up again, is
+// held by PreFilter as it is by PreEnqueue.
+func TestAPodThatIsHeldInItsCycleIsParkedToo(t *testing.T) {
+	f := build(t, "", twoNodes, knows(t, someImages))
+	pod := f.pod("p image=busy")
+	f.ask(pod)
+	if len(f.parked.pods) != 1 {
+		t.Fatal("the pod is not parked")
+	}
+	f.images.(*known).answers["busy"] = images.Answer{State: images.Known, Platforms: setOf(t, "linux/arm64")}
+	f.ask(pod)
+	if len(f.parked.pods) != 0 {
+		t.Error("the pod is still parked when its image is known")
+	}
+}
+
+func TestParkedPodsAreLetGoAtTheirDeadlineAndNotBefore(t *testing.T) {
+	clock := clocktesting.NewFakeClock(time.Unix(1e9, 0))
+	var gone []string
+	p := newParked("test", 20*time.Second, clock, func(pods []*v1.Pod) {
+		for _, pod := range pods {
+			gone = append(gone, pod.Name)
+		}
+	})
+	f := &fixture{TB: t}
+	step := func(d time.Duration, want string) {
+		t.Helper()
+		clock.Step(d)
+		gone = nil
+		p.letGo(p.due())
+		if got := strings.Join(gone, " "); got != want {
+			t.Errorf("let %q go, want %q", got, want)
+		}
+	}
+	first, second := f.pod("first"), f.pod("second")
+	p.add(first)
+	step(15*time.Second, "")
+	p.add(second)
+	p.add(first) // again, for another image: its time does not begin anew
+	step(5*time.Second, "first")
+	step(14*time.Second, "")
+	p.remove(second)
+	step(time.Minute, "")
+}
+
+func TestFilterAndScoreAllocateNothing(t *testing.T) {
+	f, state, pod := benchmarkPod(t)
+	node := f.nodes()[0]
+	ctx := t.Context()
+	if n := testing.AllocsPerRun(100, func() { f.Filter(ctx, state, pod, node) }); n != 0 {
+		t.Errorf("Filter allocates %v times a node", n)
+	}
+	if n := testing.AllocsPerRun(100, func() { f.Score(ctx, state, pod, node) }); n != 0 {
+		t.Errorf("Score allocates %v times a node", n)
+	}
+}
+
+func BenchmarkFilter(b *testing.B) {
+	f, state, pod := benchmarkPod(b)
+	node := f.nodes()[0]
+	b.ReportAllocs()
+	for b.Loop() {
+		if status := f.Filter(b.Context(), state, pod, node); status != nil {
+			b.Fatal(status)
+		}
+	}
+}
+
+func BenchmarkScore(b *testing.B) {
+	f, state, pod := benchmarkPod(b)
+	node := f.nodes()[0]
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, status := f.Score(b.Context(), state, pod, node); status != nil {
+			b.Fatal(status)
+		}
+	}
+}
+
+// BenchmarkPreFilter judges a pod of three images on a cluster of 5,000 nodes.
+func BenchmarkPreFilter(b *testing.B) {
+	f, _, pod := benchmarkPod(b)
+	nodes := f.nodes()
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, status := f.PreFilter(b.Context(), framework.NewCycleState(), pod, nodes); !status.IsSuccess() {
+			b.Fatal(status)
+		}
+	}
+}
+
+func benchmarkPod(t testing.TB) (*fixture, *framework.CycleState, *v1.Pod) {
+	t.Helper()
+	f := build(t, "", "amd-[0001-4000] arch=amd64 cpu=10 memory=40Gi\narm-[0001-0999] arch=arm64 cpu=10 memory=40Gi\nz-1 arch=s390x cpu=10 memory=40Gi",
+		knows(t, "web linux/amd64 linux/arm64\nmesh linux/amd64 linux/arm64 linux/ppc64le linux/s390x\ninit linux/386 linux/amd64 linux/arm/v7 linux/arm64"))
+	pod, state := f.pod("p image=web image=mesh image=init"), framework.NewCycleState()
+	if _, status := f.PreFilter(t.Context(), state, pod, f.nodes()); !status.IsSuccess() {
+		t.Fatal(status)
+	}
+	return f, state, pod
+}

@@ -1,0 +1,143 @@
+package archaware
+
+import (
+	"context"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/klog/v2"
+	"k8s.io/utils/clock"
+	"k8s.io/utils/lru"
+
+	"plimsoll.dev/scheduler/pkg/arch"
+	"plimsoll.dev/scheduler/pkg/metrics"
+	"plimsoll.dev/scheduler/pkg/verdict"
+)
+
+// Reasons of the events on pods that were scheduled without knowing, or against,
+// what their images are built for.
+const (
+	assumedEvent = "ImagePlatformsAssumed"
+	againstEvent = "ImagePlatformsOverruled"
+)
+
+// report counts the placement and says what decided the architecture, unless the
+// cluster has only one.
+func (p *ArchAware) report(ctx context.Context, r *request, pod *v1.Pod, nodeName string) {
+	kind, found := p.platforms.KindOf(nodeName)
+	if !found || kind >= len(r.judged) {
+		return // the node has left, or was not there when the pod was judged
+	}
+	architecture := p.platforms.Kinds()[kind].Architecture
+	by, reason := p.decided(r, kind, architecture)
+	metrics.ArchPlacements.WithLabelValues(p.handle.ProfileName(), architecture, by).Inc()
+	if reason.Message == "" {
+		return
+	}
+	klog.FromContext(ctx).V(3).Info("Chose architecture", "pod", klog.KObj(pod), "node", nodeName, "reason", reason.Message)
+	if event := map[verdict.Code]string{verdict.ArchAssumed: assumedEvent, verdict.ArchAgainstImages: againstEvent}[reason.Code]; event != "" &&
+		p.told.first(pod.Namespace+" "+reason.Message) {
+		p.handle.EventRecorder().Eventf(pod, nil, v1.EventTypeWarning, event, "Scheduling", "%s", reason.Message)
+	}
+	if p.recorder != nil {
+		p.recorder.Placed(pod.Namespace, pod.Name, string(pod.UID), nodeName, reason)
+	}
+}
+
+// decided says what decided the architecture, as a metric's label and in words;
+// without words if nothing had to be decided.
+func (p *ArchAware) decided(r *request, kind int, architecture string) (label string, reason verdict.Reason) {
+	j := &r.judged[kind]
+	if j.against {
+		image := r.pod.Images[j.Image]
+		return "against_images", verdict.Say(verdict.ArchAgainstImages, "architecture", architecture,
+			"image", verdict.Quote(image.Name), "platforms", image.Platforms)
+	}
+	if !r.choice {
+		return "none", verdict.Reason{}
+	}
+	if image := r.unknown(); image != nil && r.pod.Assumed.Len() > 0 {
+		return "assumed", verdict.Say(verdict.ArchAssumed, "architecture", architecture,
+			"image", verdict.Quote(image.Name), "why", image.Why, "platforms", r.pod.Assumed.Union(image.Proven))
+	}
+	if image := r.binding(); image != nil {
+		return "images", verdict.Say(verdict.ArchOfImages, "architecture", architecture,
+			"image", verdict.Quote(image.Name), "platforms", image.Platforms)
+	}
+	return p.preferredOrFlexible(r, kind, architecture)
+}
+
+func (p *ArchAware) preferredOrFlexible(r *request, kind int, architecture string) (string, verdict.Reason) {
+	order := p.preferred
+	if !r.asked.Preference.Empty() {
+		order = r.asked.Preference
+	}
+	switch {
+	case !order.Empty() && r.judged[kind].score == r.bestScore():
+		return "preferred", verdict.Say(verdict.ArchPreferred, "architecture", architecture, "order", order)
+	case !order.Empty():
+		return "not_first", verdict.Say(verdict.ArchNotFirst, "architecture", architecture, "order", order)
+	}
+	if scarce := r.places.scarcest(); scarce != "" && scarce != architecture {
+		return "flexible", verdict.Say(verdict.ArchLeftToOthers, "architecture", architecture, "scarce", scarce)
+	}
+	return "none", verdict.Reason{}
+}
+
+// unknown is an image for which the registry does not speak; nil if there is
+// none.
+func (r *request) unknown() *arch.Image {
+	for i := range r.pod.Images {
+		if image := &r.pod.Images[i]; !image.Known && !image.Anywhere {
+			return image
+		}
+	}
+	return nil
+}
+
+// binding is an image that rules some platform of the cluster out; nil if there
+// is none.
+func (r *request) binding() *arch.Image {
+	for kind := range r.judged {
+		if j := &r.judged[kind]; j.Cause.OfImages() && r.present[kind] {
+			return &r.pod.Images[j.Image]
+		}
+	}
+	return nil
+}
+
+func (r *request) bestScore() int64 {
+	best := int64(0)
+	for kind := range r.judged {
+		if r.judged[kind].refusal == "" && r.present[kind] {
+			best = max(best, r.judged[kind].score)
+		}
+	}
+	return best
+}
+
+// told remembers what was said lately, so that a thousand pods of one image
+// cause one event.
+type told struct {
+	clock clock.PassiveClock
+	said  *lru.Cache
+}
+
+// silence is how long the same is not said again, and rememberedWords how much
+// is remembered.
+const (
+	silence         = time.Hour
+	rememberedWords = 4096
+)
+
+func newTold(c clock.PassiveClock) *told { return &told{c, lru.New(rememberedWords)} }
+
+// first tells whether it was not said lately, and remembers that it is now.
+func (t *told) first(words string) bool {
+	now := t.clock.Now()
+	if at, found := t.said.Get(words); found && now.Sub(at.(time.Time)) < silence {
+		return false
+	}
+	t.said.Add(words, now)
+	return true
+}
