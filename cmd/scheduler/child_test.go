@@ -22,9 +22,11 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"plimsoll.dev/scheduler/internal/fleet"
+	"plimsoll.dev/scheduler/internal/schedconfig"
 	"plimsoll.dev/scheduler/internal/stack"
 	"plimsoll.dev/scheduler/internal/testkit"
 	"plimsoll.dev/scheduler/manifests"
+	"plimsoll.dev/scheduler/pkg/plugins/archaware"
 )
 
 // clusterUnderTest is a mixed cluster on which manifests/base is installed.
@@ -91,7 +93,12 @@ func (c *clusterUnderTest) kubeconfig() string {
 func (c *clusterUnderTest) startChild(name string, edit func(map[string]any), args ...string) *child {
 	c.Helper()
 	var config map[string]any
-	if err := yaml.Unmarshal(manifests.SchedulerConfig, &config); err != nil {
+	// No test asks registries outside.
+	shipped, err := schedconfig.WithArgs(manifests.SchedulerConfig, archaware.Name, map[string]any{"inspect": false})
+	if err != nil {
+		c.Fatal(err)
+	}
+	if err := yaml.Unmarshal(shipped, &config); err != nil {
 		c.Fatal(err)
 	}
 	kubeconfig := c.kubeconfig()

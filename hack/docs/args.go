@@ -13,6 +13,7 @@ import (
 
 	"github.com/invopop/jsonschema"
 
+	"plimsoll.dev/scheduler/pkg/plugins/archaware"
 	"plimsoll.dev/scheduler/pkg/plugins/binpack"
 	"plimsoll.dev/scheduler/pkg/plugins/gpuslice"
 )
@@ -28,6 +29,7 @@ type plugin struct {
 
 func pluginsWithArguments() []plugin {
 	return []plugin{
+		{archaware.Name, "pkg/plugins/archaware", &archaware.Args{}},
 		{gpuslice.Name, "pkg/plugins/gpuslice", &gpuslice.Args{}},
 		{binpack.Name, "pkg/plugins/binpack", &binpack.Args{}},
 	}
@@ -46,7 +48,7 @@ func arguments(root string) (string, error) {
 		"optionally headed by `apiVersion: plimsoll.dev/v1alpha1` and `kind: <plugin>Args`. They are decoded strictly: a field that is unknown, " +
 		"of the wrong type or out of range stops the scheduler at start-up, and the message names its path. " +
 		"`manifests/schema/` holds the same as JSON Schema.\n\n" +
-		"Topology and ArchAware take no arguments in this version.\n")
+		"Topology takes no arguments in this version.\n")
 	for _, p := range pluginsWithArguments() {
 		d, err := p.declarations(root)
 		if err != nil {

@@ -46,7 +46,7 @@ func TestEveryFieldIsDocumented(t *testing.T) {
 		if strings.Count(line, "|") == 3 {
 			continue // a value of a field
 		}
-		if !strings.Contains(line, "Default") && !strings.Contains(line, "`name`") && !strings.Contains(line, "`matchLabels`") {
+		if !strings.Contains(line, "Default") && !strings.Contains(line, "Required") && !strings.Contains(line, "`name`") && !strings.Contains(line, "`matchLabels`") {
 			t.Errorf("no default is given: %s", line)
 		}
 	}

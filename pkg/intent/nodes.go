@@ -14,7 +14,7 @@ import (
 // first's deprecated name.
 var archLabels = []string{v1.LabelArchStable, "beta.kubernetes.io/arch"}
 
-// Selection is what a pod's own nodeSelector and required node affinity say of
+// Selection is what a pod's own nodeSelector and node affinity say of
 // architectures. The zero value says nothing.
 type Selection struct {
 	// Stated: the pod speaks of architectures.
@@ -22,6 +22,8 @@ type Selection struct {
 	// Allowed are the architectures that it leaves, of those that
 	// arch.Architectures lists, if Stated.
 	Allowed []string
+	// Prefers: among its preferred node affinity is a word on architectures.
+	Prefers bool
 }
 
 // Allows reports whether the pod's own words allow the architecture.
@@ -44,8 +46,9 @@ func SelectArchitectures(pod *v1.Pod) Selection {
 		}
 	}
 	terms, stated := archTerms(pod)
+	out := Selection{Prefers: prefersArchitecture(pod)}
 	if len(selector) == 0 && !stated {
-		return Selection{}
+		return out
 	}
 	only := &v1.Pod{Spec: v1.PodSpec{NodeSelector: selector}}
 	if stated {
@@ -53,7 +56,7 @@ func SelectArchitectures(pod *v1.Pod) Selection {
 			RequiredDuringSchedulingIgnoredDuringExecution: &v1.NodeSelector{NodeSelectorTerms: terms}}}
 	}
 	required := nodeaffinity.GetRequiredNodeAffinity(only)
-	out := Selection{Stated: true}
+	out.Stated = true
 	for _, architecture := range arch.Architectures() {
 		labels := map[string]string{}
 		for _, key := range archLabels {
@@ -61,7 +64,7 @@ func SelectArchitectures(pod *v1.Pod) Selection {
 		}
 		match, err := required.Match(&v1.Node{ObjectMeta: metav1.ObjectMeta{Labels: labels}})
 		if err != nil {
-			return Selection{}
+			return Selection{Prefers: out.Prefers}
 		}
 		if match {
 			out.Allowed = append(out.Allowed, architecture)
@@ -89,6 +92,18 @@ func archTerms(pod *v1.Pod) (terms []v1.NodeSelectorTerm, stated bool) {
 		terms = append(terms, v1.NodeSelectorTerm{MatchExpressions: about})
 	}
 	return terms, len(terms) > 0
+}
+
+func prefersArchitecture(pod *v1.Pod) bool {
+	if pod.Spec.Affinity == nil || pod.Spec.Affinity.NodeAffinity == nil {
+		return false
+	}
+	for _, term := range pod.Spec.Affinity.NodeAffinity.PreferredDuringSchedulingIgnoredDuringExecution {
+		if slices.ContainsFunc(term.Preference.MatchExpressions, func(e v1.NodeSelectorRequirement) bool { return slices.Contains(archLabels, e.Key) }) {
+			return true
+		}
+	}
+	return false
 }
 
 func requiredTerms(pod *v1.Pod) []v1.NodeSelectorTerm {

@@ -19,8 +19,8 @@ import (
 type WhenUnknown string
 
 const (
-	// Open schedules the pod: on the platforms that its images have been seen to
-	// run on, or else on assumedPlatforms; an event says so.
+	// Open schedules the pod on assumedPlatforms, and on those that its images
+	// have been seen to run on; an event says so.
 	Open WhenUnknown = "Open"
 	// Closed keeps the pod waiting, unless its images have been seen to run.
 	Closed WhenUnknown = "Closed"
@@ -105,10 +105,10 @@ type RegistryArgs struct {
 
 // RuntimeClassArgs maps a RuntimeClass to what it runs.
 type RuntimeClassArgs struct {
-	// Name of the RuntimeClass.
+	// Name is that of the RuntimeClass.
 	Name string `json:"name"`
-	// Platform that it runs on every node it is on, such as wasip1/wasm, beside
-	// the node's own.
+	// Platform is what it runs beside the node's own, such as wasip1/wasm.
+	// Required.
 	Platform string `json:"platform"`
 }
 

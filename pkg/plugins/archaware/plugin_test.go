@@ -51,6 +51,7 @@ func TestWhereAPodMayGo(t *testing.T) {
 		"a pod that opts out":            {"", "p image=arm annotation:plimsoll.dev/arch-policy=off", answers{"amd": int64(100), "arm": int64(100)}},
 		"its own selector":               {"", "p image=busy selector:kubernetes.io/arch=arm64", answers{"amd": int64(100), "arm": int64(100)}},
 		"its own selector, overruling":   {"", "p image=amd selector:kubernetes.io/arch=arm64", answers{"amd": int64(100), "arm": int64(100)}},
+		"its own affinity":              {"preferredArchitectures: [amd64]", "p image=both prefers:kubernetes.io/arch=arm64", answers{"amd": int64(100), "arm": int64(100)}},
 		"an agent of its node":           {"", "p image=amd owner=DaemonSet", answers{"amd": int64(100), "arm": int64(100)}},
 		"a pod that names its node":      {"", "p image=amd selector:kubernetes.io/hostname=arm", answers{"amd": int64(100), "arm": int64(100)}},
 		"a mistake":                      {"", "p image=both annotation:plimsoll.dev/arch=arm", answers{"amd": "node(s) run linux/amd64, and annotation plimsoll.dev/arch lists only arm", "arm": "node(s) run linux/arm64, and annotation plimsoll.dev/arch lists only arm"}},

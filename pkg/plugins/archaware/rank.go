@@ -14,8 +14,8 @@ import (
 	"plimsoll.dev/scheduler/pkg/inventory"
 )
 
-// rank scores every kind: by the pod's own preference, else by the profile's,
-// else by how scarce each architecture is. Only the pod's own weights count in
+// rank scores every kind: by the pod's own annotation, else by the profile's
+// order, else by how scarce each architecture is. Only the pod's own weights count in
 // size, beside its other preferences; of the others the order does: one point
 // of the profile's weight is what the next one is behind. Platforms that run
 // the pod as 32-bit code, or against what is known of its images, come last.
@@ -31,7 +31,7 @@ func (p *ArchAware) rank(r *request, pod *v1.Pod, nodes []fwk.NodeInfo, census *
 			p.scarcity.see(pod, open)
 		}
 		switch {
-		case len(open) < 2:
+		case len(open) < 2 || selection.Prefers: // NodeAffinity scores what it prefers
 		case !p.preferred.Empty():
 			points = p.order(open)
 		case p.scarcity != nil:

@@ -73,6 +73,8 @@ func (p *ArchAware) preferredOrFlexible(r *request, kind int, architecture strin
 		order = r.asked.Preference
 	}
 	switch {
+	case r.ownAffinity && r.asked.Preference.Empty():
+		return "none", verdict.Reason{}
 	case !order.Empty() && r.judged[kind].score == r.bestScore():
 		return "preferred", verdict.Say(verdict.ArchPreferred, "architecture", architecture, "order", order)
 	case !order.Empty():

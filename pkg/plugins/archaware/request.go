@@ -28,6 +28,8 @@ type request struct {
 	// choice: the cluster has several architectures, so that it matters what
 	// decided.
 	choice bool
+	// ownAffinity: the pod's own affinity prefers architectures.
+	ownAffinity bool
 	// places are those that scarcity gave the architectures; nil if it had no say.
 	places *places
 }
@@ -112,7 +114,7 @@ func (p *ArchAware) read(pod *v1.Pod, asked *intent.Intent, nodes []fwk.NodeInfo
 		r.judged[kind] = p.judge(r, host)
 	}
 	r.letSelectionWin(&selection, census, known)
-	r.choice = severalArchitectures(census, known)
+	r.choice, r.ownAffinity = severalArchitectures(census, known), selection.Prefers
 	p.rank(r, pod, nodes, census, known, &selection)
 	r.summarize(census)
 	return r, nil
