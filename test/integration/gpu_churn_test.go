@@ -165,7 +165,8 @@ func shippedProfile(t testing.TB) string {
 }
 
 // BenchmarkServedSlices compares what the shipped profile serves with what the
-// default one does, on the real API server. pkg/mig does so at full size.
+// default one does, on the real API server: one stream, in which luck has a part.
+// test/compaction compares several, pkg/mig does so at full size.
 func BenchmarkServedSlices(b *testing.B) {
 	for _, demand := range []float64{0.85, 1} {
 		stream := churn{nodes: 4, gpus: 4, arrivals: 240, demand: demand, seed: 1}
@@ -176,17 +177,5 @@ func BenchmarkServedSlices(b *testing.B) {
 				}
 			})
 		}
-	}
-}
-
-// TestMoreSlicesAreServedThanInTree is the small version of it: at full demand
-// first-fit loses some ten points, so that chance does not decide.
-func TestMoreSlicesAreServedThanInTree(t *testing.T) {
-	t.Parallel()
-	stream := churn{nodes: 4, gpus: 4, arrivals: 240, demand: 1, seed: 1}
-	theirs, ours := stream.served(t, inTree), stream.served(t, shippedProfile(t))
-	t.Logf("served of the slices asked for: in-tree %.1f %%, here %.1f %%", theirs, ours)
-	if ours <= theirs {
-		t.Errorf("served %.1f %% of the slices asked for, the in-tree plugin %.1f %%", ours, theirs)
 	}
 }

@@ -152,12 +152,12 @@ func (s *scarcity) places(nodes []fwk.NodeInfo, platforms *inventory.Platforms, 
 
 // supply is what is free on the nodes of each architecture. Places change with
 // factors of two, so on a large cluster it is added up again only once in a
-// while: after as many pods as could take up a hundredth of it.
+// while: after one pod for every ten nodes, which could not take up much of it.
 func (s *scarcity) supply(nodes []fwk.NodeInfo, platforms *inventory.Platforms, known []*arch.Host) []arch.Supply {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.asked++
-	if len(nodes) == s.nodes && s.asked <= len(nodes)/100 {
+	if len(nodes) == s.nodes && s.asked <= len(nodes)/10 {
 		return s.supplies
 	}
 	s.nodes, s.asked = len(nodes), 0
