@@ -3,6 +3,7 @@ package stack
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
@@ -107,11 +108,11 @@ func newBoundPodInformer(client kubernetes.Interface, resync time.Duration) cach
 
 // startKwok builds and starts the two controllers.
 func (f *fakeNodes) startKwok(ctx context.Context, client kubernetes.Interface) error {
-	nodeLife, err := decodeLifecycle(nodefast.DefaultNodeInit)
+	nodeLife, err := decodeLifecycle(ctx, &v1.Node{}, nodefast.DefaultNodeInit)
 	if err != nil {
 		return err
 	}
-	podLife, err := decodeLifecycle(podfast.DefaultPodReady, podfast.DefaultPodComplete, podfast.DefaultPodDelete)
+	podLife, err := decodeLifecycle(ctx, &v1.Pod{}, podfast.DefaultPodReady, podfast.DefaultPodComplete, podfast.DefaultPodDelete)
 	if err != nil {
 		return err
 	}
@@ -148,8 +149,12 @@ func (f *fakeNodes) startKwok(ctx context.Context, client kubernetes.Interface) 
 	return nil
 }
 
-// decodeLifecycle turns kwok's stage documents into what its controllers play.
-func decodeLifecycle(documents ...string) (lifecycle.Lifecycle, error) {
+// kwokInit is held while kwok prepares the expressions of a lifecycle: it keeps the types in a map that
+// all lifecycles of the process share, without a lock.
+var kwokInit sync.Mutex
+
+// decodeLifecycle turns kwok's stage documents into what its controllers play to objects of the kind.
+func decodeLifecycle(ctx context.Context, kind any, documents ...string) (lifecycle.Lifecycle, error) {
 	var stages []*internalversion.Stage
 	for _, document := range documents {
 		var stage v1alpha1.Stage
@@ -163,7 +168,15 @@ func decodeLifecycle(documents ...string) (lifecycle.Lifecycle, error) {
 		}
 		stages = append(stages, internal)
 	}
-	return lifecycle.NewLifecycle(stages)
+	life, err := lifecycle.NewLifecycle(stages)
+	if err != nil {
+		return nil, err
+	}
+	// Left to itself, kwok prepares when the first object comes, in any goroutine.
+	kwokInit.Lock()
+	defer kwokInit.Unlock()
+	_, err = life.Match(ctx, &lifecycle.Event{Data: kind})
+	return life, err
 }
 
 // addHandlers connects the informers with kwok's controllers.

@@ -190,3 +190,14 @@ func (f *fixture) ask(pod *v1.Pod) (map[string]any, fwk.CycleState) {
 	}
 	return out, state
 }
+
+type nodeInfo = fwk.NodeInfo
+
+func podInfo(t testing.TB, pod *v1.Pod) fwk.PodInfo {
+	t.Helper()
+	info, err := framework.NewPodInfo(pod)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info
+}
