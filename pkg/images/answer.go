@@ -1,6 +1,7 @@
 package images
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -131,7 +132,6 @@ func (s *Store) Want(who Asker, image string) Answer {
 	}
 	v := s.viewOf(n.image, who, false)
 	o := s.judge(n.image, v, now)
-	n.image.wanted = now
 	if o.state == Known {
 		s.renew(v, o, now)
 	} else {
@@ -157,45 +157,62 @@ func (s *Store) refuse(who Asker, image string, now time.Time) (Answer, bool) {
 // and has no view yet.
 func (s *Store) judge(img *image, v *view, now time.Time) outcome {
 	public := outcome{img.public.read(now), &img.public}
-	if v == &img.open || public.state != Unknown || public.problem != registry.Unauthorized {
+	if v == &img.open || public.state == Known || !img.public.failed() {
 		return public
 	}
 	if v == nil || !v.usable(now) {
-		if v != nil && v.gaveUp {
-			return outcome{reading: reading{problem: registry.Unauthorized, message: "the pull secrets have to be read (again)"}}
-		}
-		return outcome{reading: reading{state: Waiting}}
+		return public.pending(v)
 	}
-	return v.judgeChain(now)
+	o := v.judgeChain(now)
+	if o.from == nil || o.state == Unknown && o.from.failed() {
+		public.remark(o.message)
+		public.remark(v.message)
+		o = public
+	}
+	if o.state == Waiting && v.gaveUp {
+		o.giveUp()
+	}
+	return o
+}
+
+// pending is what a failed public inquiry means while the pull secrets of the
+// asker have to be read.
+func (o outcome) pending(v *view) outcome {
+	o.from = nil
+	if v != nil && v.gaveUp {
+		o.state = Unknown
+		o.remark(cmp.Or(v.message, "the pull secrets have to be read (again)"))
+		return o
+	}
+	if o.state == Unknown { // decided, but not for this asker
+		o.reading = reading{}
+	}
+	o.state = Waiting
+	return o
 }
 
 // judgeChain reads the inquiries with the asker's own credentials: any that
-// succeeded will do, or else the first that is not decided yet counts.
-func (v *view) judgeChain(now time.Time) outcome {
-	var pending, refused outcome
+// succeeded will do, or else the first that is not decided yet counts, or else
+// the first that says something other than that the credential is not enough.
+func (v *view) judgeChain(now time.Time) (o outcome) {
 	for _, q := range v.chain {
 		switch r := q.read(now); {
 		case r.state == Known:
 			return outcome{r, q}
-		case r.state == Waiting && pending.from == nil:
-			pending = outcome{r, q}
-		case r.state == Unknown && (refused.from == nil || refused.problem == registry.Unauthorized):
-			refused = outcome{r, q}
+		case r.state == Waiting && o.state != Waiting:
+			o = outcome{r, q}
+		case r.state == Unknown && o.state == Unknown && (o.from == nil || o.problem == registry.Unauthorized):
+			o = outcome{r, q}
 		}
 	}
-	if pending.from != nil {
-		if v.gaveUp {
-			pending.giveUp()
-		}
-		return pending
+	return o
+}
+
+// remark adds to the message what else is known of the matter.
+func (o *outcome) remark(text string) {
+	if text != "" && text != o.message {
+		o.message += "; " + text
 	}
-	if refused.from == nil {
-		return outcome{reading: reading{problem: registry.Unauthorized, message: v.message}}
-	}
-	if v.message != "" {
-		refused.message += "; " + v.message
-	}
-	return refused
 }
 
 // giveUp is what becomes of Waiting for somebody who does not wait any more.
@@ -212,11 +229,12 @@ func (o *outcome) giveUp() {
 
 // renew keeps fresh what an answer was taken from.
 func (s *Store) renew(v *view, o outcome, now time.Time) {
+	o.from.wanted = now
 	s.poke(o.from, now, false)
 	if v == nil {
 		return
 	}
-	v.gaveUp = false
+	v.gaveUp, v.rereads, v.wanted = false, 0, now
 	if o.from != &v.image.public {
 		s.reload(v, now, false)
 	}
@@ -229,9 +247,16 @@ func (s *Store) pursue(v *view, o outcome, now time.Time) outcome {
 		return outcome{reading: reading{problem: registry.RateLimited, message: "too many images wait to be inspected"}}
 	}
 	img := v.image
+	img.public.wanted, v.wanted = now, now
 	s.poke(&img.public, now, waits)
-	if v != &img.open && img.public.problem == registry.Unauthorized {
+	if v != &img.open && img.public.failed() {
+		if o.state == Unknown && !now.Before(v.next) {
+			v.expire(now) // the secrets did not help, and may have been mended
+		}
 		s.reload(v, now, waits)
+		for _, q := range v.chain {
+			q.wanted = now
+		}
 		for _, q := range v.chain {
 			if q.gone {
 				break

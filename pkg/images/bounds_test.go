@@ -32,6 +32,20 @@ func (w *world) expectSound() {
 	if free+s.lru.held != s.lru.total {
 		w.t.Fatalf("%d bytes can be forgotten and %d not; want %d together", free, s.lru.held, s.lru.total)
 	}
+	busy, probing := 0, 0
+	for _, l := range s.queue.lines {
+		busy += l.busy
+		if l.probing {
+			probing++
+		}
+		if l.busy > s.queue.perHost || l.paused && (l.isReady || !l.alarm.isSet()) || l.busy == 0 && !l.paused && !l.isReady && len(l.tasks) > 0 {
+			w.t.Fatalf("%s: %d tasks of %d are done, listed %v, paused %v; want it to move, or to have a pause that ends",
+				l.host, l.busy, len(l.tasks), l.isReady, l.paused)
+		}
+	}
+	if busy != s.queue.busy || probing != s.queue.probing || probing > s.queue.perSuspects {
+		w.t.Fatalf("%d tasks are being done, %d of suspects; counted are %d and %d", busy, probing, s.queue.busy, s.queue.probing)
+	}
 	for _, n := range s.names {
 		if n.image != nil && s.images[n.image.ref] != n.image {
 			w.t.Fatalf("%s leads to an image that was forgotten", n.text)
@@ -136,7 +150,7 @@ func TestTheEstimateOfMemoryIsHonest(t *testing.T) {
 		s.Disprove("namespace", text, digest(i), arm64)
 	}
 	s.mu.Lock()
-	s.queue, s.changed, s.alarms = newQueue(1), nil, nil // not part of what is remembered
+	s.queue, s.changed, s.alarms = newQueue(s, 1), nil, nil // not part of what is remembered
 	estimate := s.lru.total
 	s.mu.Unlock()
 	actual := heap() - before

@@ -40,6 +40,10 @@ type reply struct {
 	manifest registry.Manifest
 	problem  registry.Problem
 	after    time.Duration
+	// public is the problem of who shows no credential, if it is not for all.
+	public registry.Problem
+	// cause is for logs.
+	cause string
 }
 
 // fakeRegistry answers by reference, and by user if a reference is private.
@@ -85,9 +89,11 @@ func (f *fakeRegistry) Resolve(ctx context.Context, ref registry.Reference, cred
 	f.mu.Unlock()
 	fail := func(p registry.Problem) (registry.Manifest, error) {
 		return registry.Manifest{}, fmt.Errorf("asking: %w", &registry.Error{
-			Image: ref.String(), Problem: p, RetryAfter: r.after, Err: fmt.Errorf("%s for %q", p, user)})
+			Image: ref.String(), Problem: p, RetryAfter: r.after, Cause: fmt.Errorf("%s as %s", r.cause, user), Err: fmt.Errorf("%s for %q", p, user)})
 	}
 	switch {
+	case cred == nil && r.public != "":
+		return fail(r.public)
 	case private && !contains(users, user):
 		return fail(registry.Unauthorized)
 	case !found:
@@ -204,6 +210,10 @@ type world struct {
 
 // newWorld runs a store until the test ends. Retries come without jitter.
 func newWorld(t testing.TB, change func(*Options)) *world {
+	return newWorldIn(t.Context(), t, change)
+}
+
+func newWorldIn(ctx context.Context, t testing.TB, change func(*Options)) *world {
 	w := &world{
 		t: t, registry: newFakeRegistry(), secrets: &fakeSecrets{secrets: map[string]*v1.Secret{}},
 		clock: clocktesting.NewFakeClock(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)), told: map[string]int{},
@@ -219,7 +229,7 @@ func newWorld(t testing.TB, change func(*Options)) *world {
 		defer w.mu.Unlock()
 		w.told[image]++
 	})
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -249,7 +259,7 @@ func (w *world) calm() {
 		w.Store.mu.Lock()
 		defer w.Store.mu.Unlock()
 		due := len(w.alarms) > 0 && !w.alarms[0].at.After(w.clock.Now())
-		return len(w.queue.lines) == 0 && len(w.changed) == 0 && !due && w.telling == 0
+		return w.queue.busy == 0 && !w.queue.hasMore() && len(w.changed) == 0 && !due && w.telling == 0
 	})
 }
 

@@ -41,8 +41,8 @@ type image struct {
 	open view
 	// waiting are the views whose askers were told to wait.
 	waiting map[*view]struct{}
-	// wanted is when somebody wanted it last.
-	wanted time.Time
+	// views are the others that are remembered.
+	views []*view
 }
 
 // nameOf returns what is remembered of an image string, and remembers it.
@@ -91,7 +91,7 @@ func (n *name) forget(s *Store) {
 			break
 		}
 	}
-	if len(n.image.waiting) > 0 || n.image.public.retry.isSet() {
+	if len(n.image.waiting) > 0 || n.image.public.retry.isSet() && n.image.public.trouble != "" {
 		s.tellName(n.text)
 	}
 }

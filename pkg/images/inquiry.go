@@ -1,10 +1,13 @@
 package images
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"strings"
 	"time"
+
+	"k8s.io/klog/v2"
 
 	"plimsoll.dev/scheduler/pkg/registry"
 )
@@ -18,11 +21,12 @@ const (
 	forever = 100 * 365 * 24 * time.Hour
 	// wantedFor is how long retries go on after the last Want.
 	wantedFor = 10 * time.Minute
-	// flightLimit is a guard: registry.Client gives up much earlier by itself.
-	flightLimit = time.Minute
+	// flightLimit is a guard: a resolver gives up much earlier by itself, except
+	// while it waits for its turn at a registry with a low rate.
+	flightLimit = 5 * time.Minute
 
 	firstRetry, lastRetry     = time.Second, 5 * time.Minute
-	firstRecheck, lastRecheck = time.Minute, 30 * time.Minute
+	firstRecheck, lastRecheck = time.Minute, 5 * time.Minute
 	// longestRetryAfter bounds what a registry may ask for.
 	longestRetryAfter = 24 * time.Hour
 )
@@ -50,12 +54,18 @@ func (l *lease) renewalAsked(now time.Time) {
 	}
 }
 
+// overdue reports whether the renewal takes longer than anybody would wait.
+func (l *lease) overdue(now time.Time, deadline time.Duration) bool {
+	return !l.asked.IsZero() && !now.Before(l.asked.Add(deadline))
+}
+
 // inquiry is one question to a registry, what is a reference for whom holds
 // this credential, with all that is known of the answer.
 //
 // There are two kinds of answers: decisions (a manifest, or a problem that
 // somebody has to correct), and trouble, which passes. A decision stands until
-// the next one; trouble only says that the next one is overdue.
+// the next one; trouble only says that the next one is overdue. To have been in
+// line is neither.
 type inquiry struct {
 	image *image
 	slot  *slot // the image's if public, its own otherwise
@@ -75,8 +85,10 @@ type inquiry struct {
 	failures int
 	// next is the earliest time for the next attempt.
 	next time.Time
-	// retry rings at next after trouble. Problems wait to be wanted.
+	// retry rings at next, unless the image is known without trouble.
 	retry alarm
+	// wanted is when somebody who needs this answer wanted the image last.
+	wanted time.Time
 	// bytes is how much of the slot's is for what was learnt.
 	bytes int64
 	// busy: queued or being answered.
@@ -99,7 +111,7 @@ type reading struct {
 func (q *inquiry) read(now time.Time) reading {
 	switch {
 	case q.manifest.Digest != "" && q.lease.current(now):
-		return reading{state: Known, stale: q.trouble != ""}
+		return reading{state: Known, stale: q.trouble != "" || q.lease.overdue(now, q.image.store.deadline)}
 	case q.manifest.Digest != "" && (q.trouble != "" || q.gaveUp):
 		return reading{state: Known, stale: true}
 	case q.manifest.Digest != "":
@@ -114,12 +126,17 @@ func (q *inquiry) read(now time.Time) reading {
 	return reading{state: Waiting, problem: q.trouble, message: q.troubleMessage}
 }
 
+// failed reports whether the last attempts brought no manifest.
+func (q *inquiry) failed() bool { return q.problem != "" || q.trouble != "" }
+
 // face is the part of a reading whose change listeners are told of. Trouble
 // that follows other trouble is none, nor is a digest that was confirmed.
 type face struct {
 	state   State
 	digest  string
 	problem registry.Problem
+	// failed: from then on, pull secrets are of use.
+	failed bool
 }
 
 func (q *inquiry) face(now time.Time) face {
@@ -127,7 +144,7 @@ func (q *inquiry) face(now time.Time) face {
 	case Known:
 		return face{state: Known, digest: q.manifest.Digest}
 	case Unknown:
-		return face{state: Unknown, problem: q.problem}
+		return face{state: Unknown, problem: q.problem, failed: q.failed()}
 	default:
 		return face{state: Waiting}
 	}
@@ -157,29 +174,52 @@ func (s *Store) poke(q *inquiry, now time.Time, needed bool) bool {
 	return true
 }
 
-// retryRings asks again after trouble, if anybody still wants to know.
+// retryRings asks again what is not known, if anybody still wants to know and
+// no answer that serves everybody was found in the meantime.
 func (s *Store) retryRings(q *inquiry, now time.Time) {
-	if now.Sub(q.image.wanted) <= wantedFor && !s.poke(q, now, false) {
+	public := &q.image.public
+	if now.Sub(q.wanted) > wantedFor || q != public && public.read(now).state == Known {
+		return
+	}
+	if !s.poke(q, now, false) {
 		s.setAlarm(&q.retry, now.Add(firstRetry))
 	}
 }
 
+// host implements task.
 func (q *inquiry) host() string { return q.image.ref.Registry }
 
+// abandon implements task.
+func (q *inquiry) abandon(s *Store, now time.Time) bool {
+	if now.Sub(q.wanted) <= wantedFor || len(q.image.waiting) > 0 {
+		return false
+	}
+	q.busy, q.lease.asked = false, time.Time{}
+	s.lru.unpin(q.slot)
+	s.lru.unpin(&q.image.slot)
+	return true
+}
+
 // run asks the registry. It implements task.
-func (q *inquiry) run(ctx context.Context, s *Store) {
+func (q *inquiry) run(ctx context.Context, s *Store) (answered bool) {
 	known := func(digest string) (registry.Manifest, bool) { return s.manifestOf(q, digest) }
 	began := s.clock.Now()
-	flight, cancel := context.WithTimeout(ctx, flightLimit)
+	flight, cancel := context.WithTimeout(ctx, s.flightLimit)
 	manifest, err := s.resolver.Resolve(flight, q.image.ref, q.credential.open(), known)
+	late := err != nil && flight.Err() != nil
 	cancel()
 	if ctx.Err() != nil {
-		return // the store is closing; this says nothing of the registry
+		return true // the store is closing; this says nothing of the registry
+	}
+	if late {
+		s.queueAgain(q)
+		return true
 	}
 	if err == nil {
 		err = s.implausible(q.image.ref, manifest)
 	}
 	failure := q.failureOf(err)
+	q.log(ctx, manifest, failure)
 	if s.onInspect != nil {
 		result := "ok"
 		if failure != nil {
@@ -190,6 +230,26 @@ func (q *inquiry) run(ctx context.Context, s *Store) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.decide(q, manifest, failure, s.clock.Now())
+	return failure == nil || failure.Problem != registry.TimedOut && failure.Problem != registry.Unreachable
+}
+
+// queueAgain is for an inquiry whose turn at the registry did not come. That is
+// no trouble: it goes to the end of the line.
+func (s *Store) queueAgain(q *inquiry) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !q.abandon(s, s.clock.Now()) {
+		s.queue.push(q)
+	}
+}
+
+func (q *inquiry) log(ctx context.Context, manifest registry.Manifest, failure *registry.Error) {
+	logger := klog.FromContext(ctx)
+	if failure == nil {
+		logger.V(4).Info("Inspected image", "image", q.image.ref, "digest", manifest.Digest, "platforms", manifest.Platforms)
+		return
+	}
+	logger.V(2).Info("Inspecting image failed", "image", q.image.ref, "problem", failure.Problem, "err", cmp.Or(failure.Cause, failure.Err))
 }
 
 // decide takes the result in and tells whom it concerns. The lock is held.
@@ -198,7 +258,7 @@ func (s *Store) decide(q *inquiry, manifest registry.Manifest, failure *registry
 	switch {
 	case failure == nil:
 		s.succeed(q, manifest, now)
-	case failure.Temporary():
+	case failure.Temporary() || q.outlasts(failure.Problem):
 		s.struggle(q, failure, now)
 	default:
 		s.fail(q, failure, now)
@@ -216,6 +276,14 @@ func (s *Store) decide(q *inquiry, manifest registry.Manifest, failure *registry
 	s.shrink()
 }
 
+// outlasts reports whether what was known outlasts a problem: one passing
+// answer should not undo what many pods rely on. Only that the image is gone, or
+// that the credential is refused now, does.
+func (q *inquiry) outlasts(p registry.Problem) bool {
+	revoked := p == registry.Unauthorized && q.credential != nil
+	return q.manifest.Digest != "" && p != registry.NotFound && !revoked
+}
+
 func (s *Store) succeed(q *inquiry, manifest registry.Manifest, now time.Time) {
 	ttl := s.tagTTL
 	if q.image.ref.Digest != "" && !manifest.Sparse {
@@ -224,7 +292,7 @@ func (s *Store) succeed(q *inquiry, manifest registry.Manifest, now time.Time) {
 	q.manifest, q.lease, q.next = manifest, lease{until: now.Add(ttl)}, now.Add(ttl)
 	q.problem, q.message, q.trouble, q.troubleMessage = "", "", "", ""
 	q.failures, q.gaveUp = 0, false
-	s.rememberManifest(manifest)
+	s.rememberManifest(q.image.ref.Registry, manifest)
 }
 
 func (s *Store) struggle(q *inquiry, failure *registry.Error, now time.Time) {
@@ -232,7 +300,7 @@ func (s *Store) struggle(q *inquiry, failure *registry.Error, now time.Time) {
 		q.failures = 0
 	}
 	q.trouble, q.troubleMessage = failure.Problem, clip(failure.Err.Error())
-	pause := time.Duration(float64(double(firstRetry, lastRetry, q.failures)) * (0.8 + 0.4*s.random()))
+	pause := s.spread(double(firstRetry, lastRetry, q.failures))
 	q.failures++
 	q.next = now.Add(max(pause, min(failure.RetryAfter, longestRetryAfter)))
 	s.setAlarm(&q.retry, q.next)
@@ -245,9 +313,15 @@ func (s *Store) fail(q *inquiry, failure *registry.Error, now time.Time) {
 	q.manifest, q.lease = registry.Manifest{}, lease{}
 	q.problem, q.message = failure.Problem, clip(failure.Err.Error())
 	q.trouble, q.troubleMessage, q.gaveUp = "", "", true
-	pause := double(firstRecheck, lastRecheck, q.failures)
+	pause := s.spread(double(firstRecheck, lastRecheck, q.failures))
 	q.failures++
 	q.next = now.Add(max(pause, min(failure.RetryAfter, longestRetryAfter)))
+	s.setAlarm(&q.retry, q.next)
+}
+
+// spread keeps what failed together from coming back together: ±20 %.
+func (s *Store) spread(pause time.Duration) time.Duration {
+	return time.Duration(float64(pause) * (0.8 + 0.4*s.random()))
 }
 
 // double is first·2ⁿ, but not more than last.
@@ -265,6 +339,7 @@ func (q *inquiry) failureOf(err error) *registry.Error {
 		return nil
 	}
 	failure := &registry.Error{Image: q.image.ref.String(), Problem: registry.Unreachable}
+	credential := q.credential.open()
 	var known *registry.Error
 	switch {
 	case errors.As(err, &known):
@@ -275,10 +350,13 @@ func (q *inquiry) failureOf(err error) *registry.Error {
 		if known.Err != nil {
 			err = known.Err
 		}
+		if known.Cause != nil {
+			failure.Cause = errors.New(clip(redact(known.Cause.Error(), credential)))
+		}
 	case errors.Is(err, context.DeadlineExceeded):
 		failure.Problem = registry.TimedOut
 	}
-	failure.Err = errors.New(redact(err.Error(), q.credential.open()))
+	failure.Err = errors.New(redact(err.Error(), credential))
 	return failure
 }
 

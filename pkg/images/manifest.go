@@ -8,29 +8,35 @@ import (
 	"plimsoll.dev/scheduler/pkg/registry"
 )
 
-// manifest is remembered by its digest, which names it for good. Nobody gets to
-// see it for knowing the digest: an inquiry has to return that first.
+// manifestKey names a manifest for good. A registry answers for itself only: one
+// that claims to have a digest does not get to say what another one holds.
+type manifestKey struct{ registry, digest string }
+
+// manifest is remembered by its digest. Nobody gets to see it for knowing that:
+// an inquiry has to return it first.
 type manifest struct {
 	slot
+	key manifestKey
 	registry.Manifest
 }
 
 // forget implements forgetter.
-func (m *manifest) forget(s *Store) { delete(s.manifests, m.Digest) }
+func (m *manifest) forget(s *Store) { delete(s.manifests, m.key) }
 
 // rememberManifest keeps all but what a sparse mirror says: that is only what it
 // has now.
-func (s *Store) rememberManifest(m registry.Manifest) {
+func (s *Store) rememberManifest(host string, m registry.Manifest) {
 	if m.Sparse {
 		return
 	}
-	if found := s.manifests[m.Digest]; found != nil {
+	key := manifestKey{host, m.Digest}
+	if found := s.manifests[key]; found != nil {
 		s.lru.touch(&found.slot)
 		return
 	}
-	fresh := &manifest{Manifest: m}
-	s.manifests[m.Digest] = fresh
-	s.lru.add(&fresh.slot, fresh, manifestBytes+sizeOf(m))
+	fresh := &manifest{key: key, Manifest: m}
+	s.manifests[key] = fresh
+	s.lru.add(&fresh.slot, fresh, manifestBytes+int64(len(host))+sizeOf(m))
 }
 
 // manifestOf spares a resolver the download of what is known.
@@ -40,7 +46,7 @@ func (s *Store) manifestOf(q *inquiry, digest string) (registry.Manifest, bool) 
 	if q.manifest.Digest == digest && digest != "" && !q.manifest.Sparse {
 		return q.manifest, true
 	}
-	if m := s.manifests[digest]; m != nil {
+	if m := s.manifests[manifestKey{q.image.ref.Registry, digest}]; m != nil {
 		s.lru.touch(&m.slot)
 		return m.Manifest, true
 	}

@@ -68,9 +68,41 @@ func (s *Store) Prove(namespace, image, digest string, on arch.Platform) {
 }
 
 // Disprove notes that the image cannot run on nodes of the platform: it was
-// executed in vain, or not even pulled, in which case the digest is empty.
+// executed in vain, or not even pulled, in which case the digest is empty: then
+// this counts for the digest that the registry says the image has, if it is known.
 func (s *Store) Disprove(namespace, image, digest string, on arch.Platform) {
+	if digestOf(digest) == "" {
+		digest = s.digestFor(namespace, image)
+	}
 	s.observe(namespace, image, digest, func(o *observation, now time.Time) bool { return o.disprove(on, s.disprovedUntil(o, now)) })
+}
+
+// digestFor is what the registry says the image is now, to somebody in the
+// namespace; empty if it says nothing.
+func (s *Store) digestFor(namespace, image string) string {
+	now := s.clock.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(image) > longestName {
+		return ""
+	}
+	ref, err := s.parse(image)
+	if err != nil || s.images[ref] == nil {
+		return ""
+	}
+	img := s.images[ref]
+	if o := s.judge(img, &img.open, now); o.state == Known {
+		return o.from.manifest.Digest
+	}
+	for _, v := range img.views {
+		if v.asker.Namespace != namespace {
+			continue
+		}
+		if o := s.judge(img, v, now); o.state == Known {
+			return o.from.manifest.Digest
+		}
+	}
+	return ""
 }
 
 // What is known by an image string only is as short-lived as its digest.
@@ -225,10 +257,14 @@ func (s *Store) schedule(o *observation) {
 }
 
 // seen are the platforms on which an image was proven and disproved in the
-// namespace. If the registry has said the digest, nothing else counts.
+// namespace. If the registry has said the digest, little else counts: what ran
+// under the image string may have been an older one. But what failed under it a
+// short while ago is likely to be what is there now.
 func (s *Store) seen(namespace, image, digest string, now time.Time) (proven, disproved arch.Set) {
 	if digest != "" {
-		return s.seenAt(place{namespace: namespace, digest: digest}, now)
+		_, unpulled := s.seenAt(place{namespace: namespace, image: image}, now)
+		proven, disproved = s.seenAt(place{namespace: namespace, digest: digest}, now)
+		return merge(arch.Set{}, unpulled, proven, disproved)
 	}
 	proven, disproved = s.seenAt(place{namespace: namespace, image: image}, now)
 	g := s.sightings[place{namespace: namespace, image: image}]

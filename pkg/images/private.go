@@ -26,10 +26,10 @@ type privateInquiry struct {
 func (p *privateInquiry) forget(s *Store) {
 	delete(s.privates, p.key)
 	p.gone = true
-	if p.retry.isSet() {
-		s.stopAlarm(&p.retry)
+	if p.retry.isSet() && p.trouble != "" {
 		s.tell(p.image)
 	}
+	s.stopAlarm(&p.retry)
 }
 
 // privateInquiry returns the image's inquiry with the credential. Whoever holds

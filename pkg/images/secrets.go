@@ -44,7 +44,8 @@ type pullSecret struct {
 	// is none to use.
 	secret  sealed[*v1.Secret]
 	problem string
-	until   time.Time
+	// read is when that was, until how long it is believed.
+	read, until time.Time
 }
 
 // forget implements forgetter.
@@ -52,15 +53,15 @@ func (p *pullSecret) forget(s *Store) { delete(s.pullSecrets, p.key) }
 
 // credentials are those of the asker's pull secrets that match the repository,
 // in kubelet's order: the most specific first. until is when they should be
-// read again.
-func (s *Store) credentials(ctx context.Context, who Asker, repository string) (creds []*registry.Credential, problems []string, until time.Time) {
+// read again. Secrets that were read longer ago than oldest are read again now.
+func (s *Store) credentials(ctx context.Context, who Asker, repository string, oldest time.Duration) (creds []*registry.Credential, problems []string, until time.Time) {
 	until = s.clock.Now().Add(s.tagTTL)
 	var read []v1.Secret
 	for _, secret := range who.PullSecrets[:min(len(who.PullSecrets), mostSecrets)] {
 		if secret == "" {
 			continue // the API allows it, and kubelet ignores it
 		}
-		p := s.pullSecret(ctx, secretKey{who.Namespace, secret})
+		p := s.pullSecret(ctx, secretKey{who.Namespace, secret}, oldest)
 		if p.problem != "" {
 			problems = append(problems, fmt.Sprintf("pull secret %q: %s", who.Namespace+"/"+secret, p.problem))
 		}
@@ -86,12 +87,12 @@ func (s *Store) credentials(ctx context.Context, who Asker, repository string) (
 	return creds, problems, until
 }
 
-// pullSecret returns the secret as it was read at most tagTTL ago. Several who
-// want the same one wait for one reading.
-func (s *Store) pullSecret(ctx context.Context, key secretKey) *pullSecret {
+// pullSecret returns the secret as it was read at most that long ago, and no
+// longer than tagTTL. Several who want the same one wait for one reading.
+func (s *Store) pullSecret(ctx context.Context, key secretKey, oldest time.Duration) *pullSecret {
 	s.mu.Lock()
 	cached := s.pullSecrets[key]
-	if cached != nil && s.clock.Now().Before(cached.until) {
+	if now := s.clock.Now(); cached != nil && now.Before(cached.until) && now.Before(cached.read.Add(oldest)) {
 		s.lru.touch(&cached.slot)
 		s.mu.Unlock()
 		return cached
@@ -130,7 +131,8 @@ func (s *Store) readPullSecret(ctx context.Context, key secretKey, old *pullSecr
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	fresh.until = s.clock.Now().Add(lasts)
+	fresh.read = s.clock.Now()
+	fresh.until = fresh.read.Add(lasts)
 	if last := s.pullSecrets[key]; last != nil {
 		s.lru.remove(&last.slot)
 	}

@@ -34,8 +34,8 @@ type Options struct {
 	TagTTL time.Duration
 	// Deadline is how long an image may be Waiting. Default 20 seconds.
 	Deadline time.Duration
-	// Workers is how many registries are asked at a time. One registry keeps
-	// half of them busy at most. Default 8.
+	// Workers is how many questions are asked at a time; they do little but wait.
+	// One registry keeps 4 of them busy at most. Default 64.
 	Workers int
 	// MaxBytes bounds the memory of all that is remembered, by estimate. At
 	// least 1 MiB; default 32 MiB.
@@ -54,6 +54,7 @@ type Store struct {
 	tagTTL         time.Duration
 	deadline       time.Duration
 	overdueMessage string
+	flightLimit    time.Duration
 	workers        int
 	clock          clock.WithTicker
 	onInspect      func(registry, result string, took time.Duration)
@@ -72,7 +73,7 @@ type Store struct {
 	lastID       uint64
 	privates     map[privateKey]*privateInquiry
 	views        map[string]*ownView
-	manifests    map[string]*manifest
+	manifests    map[manifestKey]*manifest
 	pullSecrets  map[secretKey]*pullSecret
 	observations map[place]*observation
 	sightings    map[place]*sighting
@@ -93,9 +94,9 @@ type Store struct {
 // alarms, less the texts it holds; TestTheEstimateOfMemoryIsHonest checks them.
 const (
 	nameBytes        = 250
-	imageBytes       = 1100
-	inquiryBytes     = 650
-	viewBytes        = 500
+	imageBytes       = 1250
+	inquiryBytes     = 680
+	viewBytes        = 650
 	manifestBytes    = 250
 	platformBytes    = 120
 	secretBytes      = 900
@@ -112,15 +113,16 @@ func NewStore(o Options) *Store {
 		resolver: o.Resolver, secrets: o.Secrets, onInspect: o.OnInspect, clock: o.Clock,
 		tagTTL:       orDefault(o.TagTTL, 10*time.Minute),
 		deadline:     orDefault(o.Deadline, 20*time.Second),
-		workers:      orDefault(o.Workers, 8),
+		workers:      orDefault(o.Workers, 64),
 		lru:          newLRU(max(orDefault(o.MaxBytes, 32<<20), 1<<20)),
 		parse:        registry.Parse,
+		flightLimit:  flightLimit,
 		random:       mathrand.Float64,
 		names:        map[string]*name{},
 		images:       map[registry.Reference]*image{},
 		privates:     map[privateKey]*privateInquiry{},
 		views:        map[string]*ownView{},
-		manifests:    map[string]*manifest{},
+		manifests:    map[manifestKey]*manifest{},
 		pullSecrets:  map[secretKey]*pullSecret{},
 		observations: map[place]*observation{},
 		sightings:    map[place]*sighting{},
@@ -132,7 +134,7 @@ func NewStore(o Options) *Store {
 		s.clock = clock.RealClock{}
 	}
 	s.overdueMessage = fmt.Sprintf("no answer from the registry within %v", s.deadline)
-	s.queue = newQueue(s.workers)
+	s.queue = newQueue(s, s.workers)
 	s.work = sync.NewCond(&s.mu)
 	key := make([]byte, 32)
 	_, _ = rand.Read(key) // never fails: it ends the process instead
@@ -181,11 +183,13 @@ func (s *Store) labour(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
+		if s.queue.hasMore() {
+			s.work.Signal() // a line that moves may offer one task after the other
+		}
 		s.mu.Unlock()
-		t.run(ctx, s)
+		answered := t.run(ctx, s)
 		s.mu.Lock()
-		s.queue.done(t)
-		s.work.Signal() // the host may be asked again
+		s.queue.done(t, answered, s.clock.Now())
 	}
 }
 

@@ -214,45 +214,33 @@ func TestTroubleWhileRenewingLeavesTheOldAnswerStale(t *testing.T) {
 }
 
 func TestAnImageThatIsTakenAwayBecomesUnknown(t *testing.T) {
-	for _, problem := range []registry.Problem{registry.NotFound, registry.Unauthorized, registry.Forbidden, registry.Malformed, registry.TooLarge} {
+	w := newWorld(t, nil)
+	w.registry.set(nginxRef, reply{manifest: index(1, amd64)})
+	w.settled(nobody, nginx)
+	w.registry.set(nginxRef, reply{problem: registry.NotFound})
+	w.step(time.Hour)
+	a := w.settled(nobody, nginx)
+	w.expect(a, Unknown, registry.NotFound)
+	if a.Digest != "" || a.Platforms.Len() != 0 {
+		t.Errorf("%+v still says what the image was", a)
+	}
+}
+
+func TestAPassingAnswerDoesNotEraseWhatIsKnown(t *testing.T) {
+	for _, problem := range []registry.Problem{registry.Unauthorized, registry.Forbidden, registry.Malformed, registry.TooLarge} {
 		w := newWorld(t, nil)
 		w.registry.set(nginxRef, reply{manifest: index(1, amd64)})
 		w.settled(nobody, nginx)
 		w.registry.set(nginxRef, reply{problem: problem})
 		w.step(time.Hour)
-		a := w.settled(nobody, nginx)
-		w.expect(a, Unknown, problem)
-		if a.Digest != "" || a.Platforms.Len() != 0 {
-			t.Errorf("%s: %+v still says what the image was", problem, a)
+		if a := w.settled(nobody, nginx); a.State != Known || !a.Stale || a.Digest != digest(1) {
+			t.Errorf("%s: %+v; want the old answer, stale", problem, a)
 		}
-	}
-}
-
-func TestAProblemIsAskedAgainAfterGrowingPausesAndOnlyIfWanted(t *testing.T) {
-	w := newWorld(t, nil)
-	w.expect(w.settled(nobody, nginx), Unknown, registry.NotFound)
-	asked := 1
-	for _, pause := range []time.Duration{time.Minute, 2 * time.Minute, 4 * time.Minute, 8 * time.Minute, 16 * time.Minute, 30 * time.Minute, 30 * time.Minute} {
-		w.step(pause - time.Second)
-		w.expect(w.settled(nobody, nginx), Unknown, registry.NotFound)
-		if n := w.registry.questions(nginxRef, ""); n != asked {
-			t.Fatalf("asked %d times before %v were over; want %d", n, pause, asked)
+		w.registry.set(nginxRef, reply{manifest: index(2, arm64)})
+		w.step(time.Second)
+		if a := w.Lookup(nobody, nginx); a.State != Known || a.Stale || a.Digest != digest(2) {
+			t.Errorf("%s: %+v; want the new answer after a short pause", problem, a)
 		}
-		w.step(2 * time.Second)
-		if n := w.registry.questions(nginxRef, ""); n != asked {
-			t.Fatalf("asked again although nobody wanted it")
-		}
-		w.expect(w.Want(nobody, nginx), Unknown, registry.NotFound) // and does not wait
-		w.calm()
-		if asked++; w.registry.questions(nginxRef, "") != asked {
-			t.Fatalf("not asked again %v after a problem", pause)
-		}
-	}
-	w.registry.set(nginxRef, reply{manifest: index(1, amd64)})
-	w.step(30 * time.Minute)
-	w.expect(w.settled(nobody, nginx), Known, "")
-	if w.toldOf(nginx) != 2 {
-		t.Errorf("told %d times; want twice: not found, known", w.toldOf(nginx))
 	}
 }
 

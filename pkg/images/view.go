@@ -3,7 +3,6 @@ package images
 import (
 	"context"
 	"encoding/binary"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -25,6 +24,13 @@ type view struct {
 	// message says what is wrong with the pull secrets, or that they have no
 	// credential that matches.
 	message string
+	// next is when the secrets are read again if they did not help; reread rings
+	// then. rereads counts how often they did not.
+	next    time.Time
+	reread  alarm
+	rereads int
+	// wanted is when the asker wanted the image last.
+	wanted time.Time
 	// busy: queued, or the pull secrets are being read.
 	busy bool
 
@@ -63,7 +69,9 @@ func (s *Store) viewOf(img *image, who Asker, create bool) *view {
 	v := &own.view
 	v.slot = &own.slot
 	v.deadline.ring = func(now time.Time) { s.overdue(v, now) }
+	v.reread.ring = func(now time.Time) { s.rereadRings(v, now) }
 	s.views[v.key] = own
+	img.views = append(img.views, v)
 	s.lru.add(v.slot, own, viewBytes+2*int64(len(v.key)))
 	return v
 }
@@ -75,7 +83,11 @@ type ownView struct {
 }
 
 // forget implements forgetter. It is not waiting: it would be pinned.
-func (v *ownView) forget(s *Store) { delete(s.views, v.key) }
+func (v *ownView) forget(s *Store) {
+	delete(s.views, v.key)
+	v.image.views = slices.DeleteFunc(v.image.views, func(other *view) bool { return other == &v.view })
+	s.stopAlarm(&v.reread)
+}
 
 // usable reports whether the chain says anything at this time.
 func (v *view) usable(now time.Time) bool {
@@ -144,35 +156,70 @@ func (s *Store) settle(img *image, now time.Time) (released bool) {
 	return released
 }
 
-// reload queues the reading of the view's pull secrets if it is due.
-func (s *Store) reload(v *view, now time.Time, needed bool) {
+// reload queues the reading of the view's pull secrets if it is due. It reports
+// false if there is no room.
+func (s *Store) reload(v *view, now time.Time, needed bool) bool {
 	if v.loaded {
 		v.lease.renewalAsked(now)
 	}
 	lost := func(q *inquiry) bool { return q.gone }
 	due := !v.loaded || v.lease.expired(now) || slices.ContainsFunc(v.chain, lost)
-	if v.busy || !due || !needed && !s.lru.room() {
-		return
+	if v.busy || !due {
+		return true
+	}
+	if !needed && !s.lru.room() {
+		return false
 	}
 	v.busy = true
+	s.stopAlarm(&v.reread)
 	s.lru.pin(v.slot)
 	s.lru.pin(&v.image.slot)
 	s.queue.push(v)
 	s.work.Signal()
+	return true
+}
+
+// expire makes the reading of the pull secrets due. The credentials that were
+// read before count until it is done.
+func (v *view) expire(now time.Time) {
+	if v.loaded && !v.lease.expired(now) {
+		v.lease.until = now
+	}
+}
+
+// rereadRings has the pull secrets read again that did not help, if anybody
+// still wants to know: they may have been mended.
+func (s *Store) rereadRings(v *view, now time.Time) {
+	if now.Sub(v.wanted) > wantedFor || s.judge(v.image, v, now).state == Known {
+		return
+	}
+	v.expire(now)
+	if !s.reload(v, now, false) {
+		s.setAlarm(&v.reread, now.Add(firstRetry))
+	}
 }
 
 // host implements task: secrets come from the API server.
-func (*view) host() string { return "" }
+func (*view) host() string { return apiServer }
+
+// abandon implements task: it is done soon anyway.
+func (*view) abandon(*Store, time.Time) bool { return false }
 
 // run reads the pull secrets. It implements task.
-func (v *view) run(ctx context.Context, s *Store) {
-	creds, problems, until := s.credentials(ctx, v.asker, v.image.ref.Registry+"/"+v.image.ref.Repository)
+func (v *view) run(ctx context.Context, s *Store) (answered bool) {
+	s.mu.Lock()
+	oldest := s.tagTTL
+	if v.rereads > 0 {
+		oldest = min(s.tagTTL, missingFor)
+	}
+	s.mu.Unlock()
+	name := v.image.ref.Registry + "/" + v.image.ref.Repository
+	creds, problems, until := s.credentials(ctx, v.asker, name, oldest)
 	if ctx.Err() != nil {
-		return
+		return true
 	}
 	if len(creds) == 0 {
-		problems = append([]string{fmt.Sprintf("the registry wants credentials, and no pull secret of the pod has any for %s/%s",
-			v.image.ref.Registry, v.image.ref.Repository)}, problems...)
+		problems = append([]string{"no pull secret of the pod has credentials for " + name}, problems...)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -184,9 +231,17 @@ func (v *view) run(ctx context.Context, s *Store) {
 			v.chain = append(v.chain, q)
 		}
 	}
+	v.next = now.Add(s.spread(double(firstRecheck, lastRecheck, v.rereads)))
+	v.rereads++
+	s.setAlarm(&v.reread, v.next)
 	v.message, v.lease, v.loaded, v.busy = clip(strings.Join(problems, "; ")), lease{until: until}, true, false
 	s.lru.resize(v.slot, viewBytes+2*int64(len(v.key))+int64(len(v.message)))
 	// Who gave up waiting still wants to know.
+	for _, q := range v.chain {
+		if v.wanted.After(q.wanted) {
+			q.wanted = v.wanted
+		}
+	}
 	if o := v.judgeChain(now); o.from != nil {
 		s.poke(o.from, now, !v.since.IsZero())
 	}
@@ -197,6 +252,7 @@ func (v *view) run(ctx context.Context, s *Store) {
 	s.lru.unpin(v.slot)
 	s.lru.unpin(&v.image.slot)
 	s.shrink()
+	return true
 }
 
 func faceOf(o outcome) face {

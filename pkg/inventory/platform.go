@@ -157,12 +157,17 @@ func (p *Platforms) Kinds() []arch.Platform { return *p.kinds.Load() }
 // Census counts the nodes that were observed.
 func (p *Platforms) Census() *PlatformCensus { return p.census.Load() }
 
-// CensusOf counts the nodes of a snapshot, as Census does once all of them were
-// observed.
+// CensusOf is the census if as many nodes were observed as the snapshot has, and
+// else counts those. It can be some moments behind the snapshot.
 func (p *Platforms) CensusOf(nodes []fwk.NodeInfo) *PlatformCensus {
 	if known := p.Census(); known.Total == len(nodes) {
 		return known
 	}
+	return p.Count(nodes)
+}
+
+// Count counts the nodes of a snapshot one by one.
+func (p *Platforms) Count(nodes []fwk.NodeInfo) *PlatformCensus {
 	out := &PlatformCensus{}
 	for _, info := range nodes {
 		kind := p.Kind(info.Node())

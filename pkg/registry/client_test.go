@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"net/netip"
@@ -19,7 +20,8 @@ func TestWrongOptionsNameTheFieldAndTheValue(t *testing.T) {
 		`timeout: -1s`:                 {Timeout: -time.Second},
 		`maxBytes: -1`:                 {MaxBytes: -1},
 		`maxRedirects: 11`:             {MaxRedirects: 11},
-		`requestsPerSecond: -1`:        {RequestsPerSecond: -1},
+		`inspectionsPerSecond: -1`:     {InspectionsPerSecond: -1},
+		`inspectionsPerSecond: +Inf`:   {InspectionsPerSecond: math.Inf(1)},
 		`burst: -1`:                    {Burst: -1},
 		`userAgent: "a\nb"`:            {UserAgent: "a\nb"},
 		`allowed[1]: "https://a"`:      {Allowed: []string{"*.example.com", "https://a"}},
@@ -76,8 +78,8 @@ func TestOnlyAllowedRegistriesAreAsked(t *testing.T) {
 	f := newFake(t)
 	f.index(t, "app", "v1", "amd64")
 	h := newHarness(t, func(o *Options) { o.Allowed = []string{"quay.io"} }, f)
-	if e := h.problem(t, f.host()+"/app:v1", nil, Forbidden); !strings.Contains(e.Error(), "not among those") {
-		t.Errorf("got %v, want that the registry is not allowed", e)
+	if e := h.problem(t, f.host()+"/app:v1", nil, Forbidden); !strings.Contains(e.Cause.Error(), "not among those") {
+		t.Errorf("got %v, want that the registry is not allowed", e.Cause)
 	}
 	wantRequests(t, f)
 }
@@ -144,8 +146,8 @@ func TestWithMirrorsOnlyTheRegistryIsNotAsked(t *testing.T) {
 	}, own, one, two)
 	// The first could have it: that the second has not is no last word.
 	e := h.problem(t, own.host()+"/app:v1", nil, ServerError)
-	if !strings.Contains(e.Error(), "mirror "+one.host()+": 502") {
-		t.Errorf("got %v, want the mirror and its answer", e)
+	if !strings.Contains(e.Cause.Error(), "mirror "+one.host()+": 502") {
+		t.Errorf("got %v, want the mirror and its answer", e.Cause)
 	}
 	wantRequests(t, own)
 }
@@ -155,7 +157,7 @@ func TestTheRegistryHasTheLastWordOverItsMirrors(t *testing.T) {
 	mirror.on("/manifests/v1", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) })
 	h := newHarness(t, func(o *Options) { o.Hosts[0].Mirrors = []string{mirror.host()} }, own, mirror)
 	if e := h.problem(t, own.host()+"/app:v1", nil, NotFound); e.Temporary() {
-		t.Errorf("got %v, want a lasting problem", e)
+		t.Errorf("got %v, want a lasting problem", e.Cause)
 	}
 }
 
@@ -189,7 +191,7 @@ func TestDockerHubIsAskedByItsOwnName(t *testing.T) {
 	}
 	ref, _ := Parse("nginx:1.27")
 	_, err = client.Resolve(context.Background(), ref, nil, nil)
-	if e, ok := errors.AsType[*Error](err); !ok || e.Problem != Unreachable || !strings.Contains(err.Error(), "docker.io/library/nginx:1.27: docker.io: its certificate") {
+	if e, ok := errors.AsType[*Error](err); !ok || e.Problem != Unreachable || !strings.Contains(e.Cause.Error(), "docker.io: its certificate") {
 		t.Errorf("got %v, want that the certificate is another's", err)
 	}
 	if dialled != "index.docker.io:443" {

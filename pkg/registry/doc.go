@@ -6,8 +6,9 @@
 //
 //	nginx:1.27 ── Parse ──▶ docker.io/library/nginx:1.27
 //
-//	for each endpoint: mirrors in order, then docker.io
-//	  GET  /v2/                    how to log in; a token, if that is what it takes
+//	for each endpoint: mirrors in order, then docker.io; when its turn has come
+//	  GET  /v2/                    how to log in, unless remembered
+//	  GET  <token server>          if a token is what it takes
 //	  HEAD manifests/1.27          ──▶ sha256:ab..., nothing more if the caller knows it
 //	  GET  manifests/sha256:ab...  ──▶ index: its platforms
 //	                                   image: GET blobs/<config>, its platform
@@ -18,6 +19,21 @@
 // hangs leaves some to the others. Nothing is tried twice: the caller has the
 // back-off. Whatever has a digest is compared with it, so that an answer for a
 // digest is as good from one registry as from another, except from a sparse one.
+//
+// How to log in is remembered for ten minutes, tokens are not. A lasting failure
+// on a remembered way is believed only once GET /v2/ has told the same way
+// again; if it tells another, the endpoint is asked on that.
+//
+// # How much is asked
+//
+//	Resolves ──▶ first come, first served ──▶ endpoint: 100 at once, then 20/s
+//	                                                       │
+//	RateLimited ◀── pause of endpoint and account ◀── 429, RateLimit-Remaining: 0
+//
+// Our own rate only makes a Resolve wait, for as long as its context allows;
+// Timeout begins after that. Those who give up waiting leave no debt to others.
+// Only the registry's own words refuse a Resolve, until the time that they say
+// and for the account that they were said to: an anonymous limit stops no login.
 //
 // # What is not trusted
 //
@@ -33,9 +49,17 @@
 //
 // A credential goes to the reference's own registry and the token server which
 // that names: never to a mirror, and not along with a redirect. What a mirror
-// answers is what anybody may read who can reach it, as nodes do. Errors repeat
-// neither secrets nor paths and queries of redirects (signed URLs), nor what a
-// registry wrote after it was shown a secret.
+// answers is what anybody may read who can reach it, as nodes do.
+//
+// An error has two texts. Err is for users: one short sentence for a problem, the
+// same each time, which does not tell a closed port from a missing name, so that
+// naming images does not scan the network. Cause is for logs and names addresses.
+// Neither repeats secrets, paths and queries of redirects (signed URLs), or what
+// a registry wrote after it was shown a secret.
+//
+// What answers in a registry's place, as an ingress without a backend does, is
+// Malformed. NotFound takes a registry's word: a 404 is Malformed where /v2/ is
+// no registry's at that time, or when it is a token server's.
 //
 // # Known limits
 //

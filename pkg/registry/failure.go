@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -17,14 +18,20 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 )
 
-// failure is what went wrong with one endpoint. Its text is fit to print: no
-// secret, no query, no control characters.
+// failure is what went wrong with one endpoint.
 type failure struct {
 	problem Problem
-	text    string
+	// text is for logs: no secret, no query, no control characters.
+	text string
+	// told is for users; empty if the problem says it all.
+	told string
+	// status of the answer; 0 if that is not what failed.
+	status int
+	// anonymous says that there was no credential to show.
+	anonymous bool
 	// retryAfter is how long the endpoint asked to be left alone.
 	retryAfter time.Duration
-	// cause is an error of the context, which callers look for.
+	// cause is an error that others look for, as of the context.
 	cause error
 }
 
@@ -35,13 +42,58 @@ func fail(p Problem, format string, args ...any) *failure {
 	return &failure{problem: p, text: fmt.Sprintf(format, args...)}
 }
 
-// maxMessage bounds an error's text, in characters.
+// maxMessage bounds a failure's text, in characters.
 const maxMessage = 300
 
 // errorOf is what callers see of a failure.
 func errorOf(ref Reference, f *failure) *Error {
 	f.text = clean(f.text, maxMessage)
-	return &Error{Image: ref.String(), Problem: f.problem, RetryAfter: f.retryAfter, Err: f}
+	return &Error{Image: ref.String(), Problem: f.problem, RetryAfter: f.retryAfter, Err: f.message(), Cause: f}
+}
+
+// What is told of a problem ends in events, which whoever names an image can
+// read: anything that told a closed port from a missing name would have us scan
+// the network for them. It is also the same each time, so that events merge.
+const (
+	toldNotAllowed = "the registry is not among those allowed"
+	toldAddress    = "the registry is at an address that is never asked"
+	toldPlainHTTP  = "the registry wants plain http"
+)
+
+var toldOf = map[Problem]string{
+	NotFound:    "the registry has no such image",
+	RateLimited: "the registry asks for fewer requests",
+	TimedOut:    "the registry does not answer in time",
+	Unreachable: "the registry cannot be reached",
+	Forbidden:   toldAddress,
+	TooLarge:    "the registry's answer is too large",
+	Malformed:   "the registry's answer is no manifest",
+}
+
+// message is what a user may know of a failure.
+type message struct {
+	text string
+	// cause is nil or an error of the context.
+	cause error
+}
+
+func (m *message) Error() string { return m.text }
+func (m *message) Unwrap() error { return m.cause }
+
+func (f *failure) message() *message {
+	m := &message{text: cmp.Or(f.told, toldOf[f.problem])}
+	switch f.problem {
+	case ServerError:
+		m.text = fmt.Sprintf("the registry fails (%d)", f.status)
+	case Unauthorized:
+		m.text = fmt.Sprintf("the registry refuses access (%d)", f.status)
+		if f.anonymous && f.status == http.StatusUnauthorized {
+			m.text += ": no such repository, or a private one"
+		}
+	case TimedOut:
+		m.cause = f.cause
+	}
+	return m
 }
 
 // explain turns any error of a request into a failure. Errors of libraries are
@@ -132,7 +184,7 @@ func fromResponse(resp *http.Response) *failure {
 
 // fromStatus explains a status and, where they say more, the registry's codes.
 func fromStatus(status int, errs []diagnosis, req *http.Request) *failure {
-	f := &failure{text: fmt.Sprintf("%d %s", status, http.StatusText(status))}
+	f := &failure{status: status, text: fmt.Sprintf("%d %s", status, http.StatusText(status))}
 	code := ""
 	if len(errs) > 0 && knownCode.MatchString(errs[0].Code) {
 		code = errs[0].Code
@@ -149,6 +201,15 @@ func fromStatus(status int, errs []diagnosis, req *http.Request) *failure {
 		f.text += " (no such repository, or one that other credentials may read)"
 	case f.problem == NotFound:
 		f.text += " (no such image)"
+	}
+	return f
+}
+
+// notOfTheImage is for answers to something else: a 404 where registries and
+// token servers have an answer is from neither, and says nothing of the image.
+func (f *failure) notOfTheImage() *failure {
+	if f.problem == NotFound {
+		return fail(Malformed, "%d %s (no registry)", f.status, http.StatusText(f.status))
 	}
 	return f
 }
@@ -183,6 +244,7 @@ func (f *failure) at(e endpoint, credential bool) *failure {
 		how = ", asked without credentials"
 	}
 	out := *f
+	out.anonymous = !credential
 	out.text = strings.Join([]string{who, how, ": ", f.text}, "")
 	return &out
 }

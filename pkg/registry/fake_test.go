@@ -13,6 +13,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -21,6 +22,7 @@ import (
 
 	upstream "github.com/google/go-containerregistry/pkg/registry"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+	"k8s.io/utils/clock"
 	clocktesting "k8s.io/utils/clock/testing"
 )
 
@@ -201,7 +203,7 @@ var someDigest = "sha256:" + strings.Repeat("ab", 32)
 // harness is a client with the fakes' certificates and a clock that stands.
 type harness struct {
 	*Client
-	clock *clocktesting.FakePassiveClock
+	clock *clocktesting.FakeClock
 }
 
 // newHarness allows for loopback and for the fakes' hosts; adapt may change that.
@@ -213,7 +215,7 @@ func newHarness(t testing.TB, adapt func(*Options), fakes ...*fake) *harness {
 // routed also leads host:port addresses elsewhere.
 func routed(t testing.TB, adapt func(*Options), routes map[string]string, fakes ...*fake) *harness {
 	t.Helper()
-	h := &harness{clock: clocktesting.NewFakePassiveClock(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))}
+	h := &harness{clock: clocktesting.NewFakeClock(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))}
 	o := Options{AllowedNetworks: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Clock: h.clock, Timeout: 30 * time.Second}
 	for _, f := range fakes {
 		host := Host{Name: f.host()}
@@ -237,12 +239,31 @@ func routed(t testing.TB, adapt func(*Options), routes map[string]string, fakes 
 		t.Fatal(err)
 	}
 	h.Client = client
-	t.Cleanup(func() {
-		for _, g := range client.guards {
-			g.next.(*http.Transport).CloseIdleConnections()
-		}
-	})
+	for _, g := range client.guards {
+		t.Cleanup(g.next.(*http.Transport).CloseIdleConnections)
+	}
 	return h
+}
+
+// roundTrip is a RoundTripper in place of a network.
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (r roundTrip) RoundTrip(req *http.Request) (*http.Response, error) { return r(req) }
+
+// instead answers requests in place of the network.
+func (h *harness) instead(answer roundTrip) {
+	for _, g := range h.guards {
+		g.next = answer
+	}
+}
+
+// hasty is a clock that passes whenever somebody waits.
+type hasty struct{ *clocktesting.FakeClock }
+
+func (c hasty) NewTimer(d time.Duration) clock.Timer {
+	timer := c.FakeClock.NewTimer(d)
+	c.Step(d)
+	return timer
 }
 
 // resolve asks for image without anything known.
@@ -288,10 +309,24 @@ func (h *harness) problem(t testing.TB, image string, credential *Credential, wa
 	if !ok || e.Problem != want {
 		t.Fatalf("%s: got %v, %v, want an error that is %s", image, drawn(m), err, want)
 	}
-	if len([]rune(e.Err.Error())) > maxMessage+3 {
-		t.Errorf("message of %d characters, want at most %d: %v", len([]rune(e.Err.Error())), maxMessage, e)
+	if n := len([]rune(e.Cause.Error())); n > maxMessage+3 {
+		t.Errorf("cause of %d characters, want at most %d: %v", n, maxMessage, e.Cause)
 	}
+	wantPlain(t, e)
 	return e
+}
+
+// plain matches all that is ever told of a registry.
+var plain = regexp.MustCompile(`^the registry( has no such image| refuses access \(4\d\d\)(: no such repository, or a private one)?` +
+	`| asks for fewer requests| does not answer in time| cannot be reached| fails \(5\d\d\)| is not among those allowed` +
+	`| is at an address that is never asked| wants plain http|'s answer is too large|'s answer is no manifest)$`)
+
+// wantPlain fails if the error tells more, other than of the reference.
+func wantPlain(t testing.TB, e *Error) {
+	t.Helper()
+	if !plain.MatchString(e.Err.Error()) || e.Error() != "inspecting "+e.Image+": "+e.Err.Error() {
+		t.Errorf("%q tells %q, want one of the messages that tell nothing of the network", e, e.Err)
+	}
 }
 
 func wantRequests(t testing.TB, f *fake, want ...string) {

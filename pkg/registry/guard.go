@@ -42,9 +42,6 @@ func (g *guard) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	out := req.Clone(req.Context())
 	out.Header.Set("User-Agent", g.options.UserAgent)
-	if visit != nil {
-		visit.sends(out, g.options.Clock.Now())
-	}
 	resp, err := g.next.RoundTrip(out)
 	if err != nil {
 		return nil, err
@@ -92,7 +89,7 @@ func (g *guard) checkURL(u *url.URL) error {
 		return refused(u.Hostname())
 	case u.Scheme == "http" && !g.options.host(u.Host).PlainHTTP:
 		f := fail(Forbidden, "plain http to %s: plainHTTP of that host would allow for it", u.Host)
-		f.cause = errPlainHTTP
+		f.told, f.cause = toldPlainHTTP, errPlainHTTP
 		return f
 	case u.Scheme != "https" && u.Scheme != "http":
 		return fail(Forbidden, "scheme %q: want https", u.Scheme)

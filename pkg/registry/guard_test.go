@@ -85,8 +85,8 @@ func TestANameThatResolvesToARefusedAddressIsRefusedWhenDialled(t *testing.T) {
 		f.host() + "/app":              "127.0.0.1",
 		"localhost:" + f.port() + "/a": "address ", // 127.0.0.1 or ::1, by the machine's own resolver
 	} {
-		if e := h.problem(t, image, nil, Forbidden); !strings.Contains(e.Error(), address) {
-			t.Errorf("%s: got %v, want the address %s in it", image, e, address)
+		if e := h.problem(t, image, nil, Forbidden); !strings.Contains(e.Cause.Error(), address) {
+			t.Errorf("%s: got %v, want the address %s in it", image, e.Cause, address)
 		}
 	}
 	wantRequests(t, f)
@@ -102,8 +102,8 @@ func TestARedirectToARefusedAddressIsNotFollowed(t *testing.T) {
 		"https://[::ffff:a9fe:a9fe]/", "https://2852039166/", "http://169.254.169.254/", "gopher://quay.io/",
 	} {
 		e := h.problem(t, f.host()+"/app:v1", nil, Forbidden)
-		if wantNoSecrets(t, e.Error()); strings.Contains(e.Error(), "latest") {
-			t.Errorf("got %v, want nothing of the redirect's path", e)
+		if wantNoSecrets(t, e.Cause.Error()); strings.Contains(e.Cause.Error(), "latest") {
+			t.Errorf("got %v, want nothing of the redirect's path", e.Cause)
 		}
 	}
 }
@@ -126,8 +126,8 @@ func TestRedirectsAreBounded(t *testing.T) {
 	}
 	f.asked()
 	left = 1 << 30
-	if e := h.problem(t, f.host()+"/app:v1", nil, Malformed); !strings.Contains(e.Error(), "more than 3 redirects") {
-		t.Errorf("got %v, want the bound", e)
+	if e := h.problem(t, f.host()+"/app:v1", nil, Malformed); !strings.Contains(e.Cause.Error(), "more than 3 redirects") {
+		t.Errorf("got %v, want the bound", e.Cause)
 	}
 	if got := len(f.asked()); got != 5 {
 		t.Errorf("%d requests, want the login, the first and three more", got)
@@ -257,7 +257,7 @@ func TestARegistryThatDoesNotAnswerEndsAtTheTimeout(t *testing.T) {
 				t.Errorf("took %v, want about the timeout", took)
 			}
 			if !errors.Is(e, context.DeadlineExceeded) || !e.Temporary() {
-				t.Errorf("got %v, want a deadline that may be met another time", e)
+				t.Errorf("got %v, want a deadline that may be met another time", e.Cause)
 			}
 		})
 	}
@@ -272,8 +272,8 @@ func TestWhatCannotBeReachedIsUnreachable(t *testing.T) {
 		f.host() + "/app":    "certificate",
 		gone.host() + "/app": "refused",
 	} {
-		if e := h.problem(t, image, nil, Unreachable); !strings.Contains(e.Error(), says) || !e.Temporary() {
-			t.Errorf("%s: got %v, want %q in it", image, e, says)
+		if e := h.problem(t, image, nil, Unreachable); !strings.Contains(e.Cause.Error(), says) || !e.Temporary() {
+			t.Errorf("%s: got %v, want %q in it", image, e.Cause, says)
 		}
 	}
 }

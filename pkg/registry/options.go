@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"math"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -18,7 +19,8 @@ import (
 // Options say whom to ask, and how much that may take. The zero value asks any
 // registry with the defaults.
 type Options struct {
-	// Timeout of one Resolve, all endpoints together. Default 10 s.
+	// Timeout of one Resolve, all endpoints together, without the wait for a
+	// turn at each. Default 10 s.
 	Timeout time.Duration
 	// MaxBytes is the most to read of any one answer. Default 4 MiB, which is
 	// what registries accept as a manifest.
@@ -35,16 +37,17 @@ type Options struct {
 	// AllowedNetworks are exceptions to the addresses that are never dialled.
 	// Default none.
 	AllowedNetworks []netip.Prefix
-	// RequestsPerSecond is how many requests, on average, one endpoint is sent.
-	// A Resolve that has begun ends, and those after it wait. Default 10.
-	RequestsPerSecond float64
-	// Burst is how many requests may be sent at once after a pause. Default 20.
+	// InspectionsPerSecond is how many Resolves, on average, begin to ask one
+	// endpoint; each sends 1 to 5 requests. Those over it wait for their turn,
+	// in the order they came. Default 20.
+	InspectionsPerSecond float64
+	// Burst is how many may begin at once after a quiet time. Default 100.
 	Burst int
 	// UserAgent is what requests call themselves. Default "plimsoll".
 	UserAgent string
-	// Clock tells the time for rates and pauses; Timeout is by the real one.
-	// Default the real one.
-	Clock clock.PassiveClock
+	// Clock tells the time for turns, pauses and what is remembered; Timeout is
+	// by the real one. Default the real one.
+	Clock clock.Clock
 }
 
 // Host has settings for a registry or a mirror.
@@ -74,8 +77,8 @@ func (o Options) withDefaults() Options {
 	o.Timeout = cmp.Or(o.Timeout, 10*time.Second)
 	o.MaxBytes = cmp.Or(o.MaxBytes, 4<<20)
 	o.MaxRedirects = cmp.Or(o.MaxRedirects, 5)
-	o.RequestsPerSecond = cmp.Or(o.RequestsPerSecond, 10)
-	o.Burst = cmp.Or(o.Burst, 20)
+	o.InspectionsPerSecond = cmp.Or(o.InspectionsPerSecond, 20)
+	o.Burst = cmp.Or(o.Burst, 100)
 	o.UserAgent = cmp.Or(o.UserAgent, "plimsoll")
 	if o.Clock == nil {
 		o.Clock = clock.RealClock{}
@@ -96,8 +99,8 @@ func (o Options) validate() error {
 	if o.MaxRedirects < 0 || o.MaxRedirects > 10 { // net/http follows no more
 		wrong("maxRedirects: %d: want 1 to 10", o.MaxRedirects)
 	}
-	if !(o.RequestsPerSecond > 0) { // or not a number
-		wrong("requestsPerSecond: %v: want more than 0", o.RequestsPerSecond)
+	if !(o.InspectionsPerSecond > 0) || math.IsInf(o.InspectionsPerSecond, 0) { // or not a number
+		wrong("inspectionsPerSecond: %v: want more than 0", o.InspectionsPerSecond)
 	}
 	if o.Burst < 0 {
 		wrong("burst: %d: want more than 0", o.Burst)

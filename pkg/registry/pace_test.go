@@ -1,216 +1,200 @@
 package registry
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net/http"
-	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"golang.org/x/time/rate"
+	clocktesting "k8s.io/utils/clock/testing"
 	"pgregory.net/rapid"
 )
 
-var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
-
-func TestHowLongARegistryAsksToBeLeftAlone(t *testing.T) {
-	for name, tc := range map[string]struct {
-		status    int
-		headers   string
-		wait      time.Duration
-		overLimit bool
-	}{
-		"200":                            {200, "", 0, false},
-		"200 with a meaningless header":  {200, "Retry-After: 60", 0, false},
-		"429":                            {429, "", defaultPause, true},
-		"429 in seconds":                 {429, "Retry-After: 60", time.Minute, true},
-		"429 at once":                    {429, "Retry-After: 0", minPause, true},
-		"429 for a year":                 {429, "Retry-After: 31536000", maxPause, true},
-		"429 overflowing":                {429, "Retry-After: 9223372036854775807", maxPause, true},
-		"429 until a date":               {429, "Retry-After: Fri, 02 Jan 2026 12:02:00 GMT", 2 * time.Minute, true},
-		"429 until a date gone by":       {429, "Retry-After: Fri, 02 Jan 2015 12:02:00 GMT", minPause, true},
-		"429 until nonsense":             {429, "Retry-After: soon", defaultPause, true},
-		"429 with a reset":               {429, "RateLimit-Reset: 45", 45 * time.Second, true},
-		"some left":                      {200, "ratelimit-limit: 100;w=21600\nratelimit-remaining: 76;w=21600", 0, false},
-		"none left of Docker Hub's":      {200, "ratelimit-limit: 100;w=21600\nratelimit-remaining: 0;w=21600", 216 * time.Second, true},
-		"429 of Docker Hub":              {429, "ratelimit-limit: 100;w=21600\nratelimit-remaining: 0;w=21600", 216 * time.Second, true},
-		"none left, no limit":            {200, "ratelimit-remaining: 0;w=3600", 6 * time.Minute, true},
-		"none left, no limit, long":      {200, "ratelimit-remaining: 0;w=86400", maxPause, true},
-		"none left, no window":           {200, "ratelimit-remaining: 0", defaultPause, true},
-		"none left, retry":               {200, "ratelimit-remaining: 0;w=3600\nRetry-After: 7", 7 * time.Second, true},
-		"none left, reset":               {200, "RateLimit-Remaining: 0\nRateLimit-Reset: 9\nRateLimit-Limit: 5;w=60", 9 * time.Second, true},
-		"503 in seconds":                 {503, "Retry-After: 20", 20 * time.Second, false},
-		"503":                            {503, "", 0, false},
-		"a limit of nothing, no divisor": {200, "ratelimit-limit: 0;w=60\nratelimit-remaining: 0;w=60", 6 * time.Second, true},
-	} {
-		wait, overLimit := asked(tc.status, headersOf(tc.headers), noon)
-		if wait != tc.wait || overLimit != tc.overLimit {
-			t.Errorf("%s: got %v, over limit %v, want %v, %v", name, wait, overLimit, tc.wait, tc.overLimit)
+// eventually polls; what it waits for is done by other goroutines.
+func eventually(t testing.TB, what string, is func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !is(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("not in time: %s", what)
 		}
 	}
 }
 
-func headersOf(lines string) http.Header {
-	h := http.Header{}
-	for line := range strings.Lines(lines) {
-		name, value, _ := strings.Cut(strings.TrimSpace(line), ": ")
-		h.Set(name, value)
-	}
-	return h
-}
-
-func FuzzAsked(f *testing.F) {
-	f.Add(429, "Retry-After: 60")
-	f.Add(200, "ratelimit-limit: 100;w=21600\nratelimit-remaining: 0;w=21600")
-	f.Add(429, "RateLimit-Reset: -9223372036854775808;w=;w=-1;;")
-	f.Fuzz(func(t *testing.T, status int, headers string) {
-		wait, overLimit := asked(status, headersOf(headers), noon)
-		if overLimit && wait == 0 || wait != 0 && (wait < minPause || wait > maxPause) {
-			t.Fatalf("got %v, over limit %v, want a pause within its bounds", wait, overLimit)
-		}
-	})
-}
-
-func TestARegistryThatAsksForFewerRequestsIsLeftAloneFor(t *testing.T) {
-	for name, tc := range map[string]struct {
-		at     string
-		answer http.HandlerFunc
-		wait   time.Duration
-	}{
-		"429 on a manifest": {"/manifests/v1", func(w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set("Retry-After", "60")
-			w.WriteHeader(http.StatusTooManyRequests)
-		}, time.Minute},
-		"429 at login": {"/v2/", func(w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set("RateLimit-Limit", "100;w=21600")
-			w.Header().Set("RateLimit-Remaining", "0;w=21600")
-			w.WriteHeader(http.StatusTooManyRequests)
-		}, 216 * time.Second},
-		"a code": {"/manifests/v1", func(w http.ResponseWriter, r *http.Request) {
-			if r.Method == http.MethodHead {
-				w.WriteHeader(http.StatusMethodNotAllowed)
-				return
-			}
-			w.WriteHeader(http.StatusForbidden)
-			_, _ = w.Write([]byte(`{"errors":[{"code":"TOOMANYREQUESTS"}]}`))
-		}, defaultPause},
-	} {
-		t.Run(name, func(t *testing.T) {
-			f, other := newFake(t), newFake(t)
-			f.index(t, "app", "v1", "amd64")
-			other.index(t, "app", "v1", "amd64")
-			f.on(tc.at, tc.answer)
-			h := newHarness(t, nil, f, other)
-			if e := h.problem(t, f.host()+"/app:v1", nil, RateLimited); e.RetryAfter != tc.wait {
-				t.Errorf("retry after %v, want %v", e.RetryAfter, tc.wait)
-			}
-			f.asked()
-			f.mu.Lock()
-			f.intercept = nil // it would answer now
-			f.mu.Unlock()
-
-			h.clock.SetTime(h.clock.Now().Add(tc.wait - time.Second))
-			if e := h.problem(t, f.host()+"/app:other", nil, RateLimited); e.RetryAfter != time.Second {
-				t.Errorf("retry after %v, want the second that is left", e.RetryAfter)
-			}
-			wantRequests(t, f)
-			h.platforms(t, other.host()+"/app:v1") // is another registry
-
-			h.clock.SetTime(h.clock.Now().Add(time.Second))
-			h.platforms(t, f.host()+"/app:v1")
-		})
-	}
-}
-
-func TestTheLastRequestThatIsGrantedIsAnsweredAndThenThereIsAPause(t *testing.T) {
-	f := newFake(t)
-	f.index(t, "app", "v1", "amd64")
-	f.on("/manifests/v1", func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("RateLimit-Limit", "100;w=21600")
-		w.Header().Set("RateLimit-Remaining", "0;w=21600")
-		f.content.ServeHTTP(w, r)
-	})
-	h := newHarness(t, nil, f)
-	h.platforms(t, f.host()+"/app:v1")
-	h.wantProblem(t, f.host()+"/app:v1", nil, RateLimited)
-}
-
-func TestAFailingRegistryMaySayWhenToComeBack(t *testing.T) {
-	f := newFake(t)
-	f.on("/manifests/v1", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Retry-After", "20")
-		w.WriteHeader(http.StatusServiceUnavailable)
-	})
-	h := newHarness(t, nil, f)
-	for range 2 { // it is for the caller to heed
-		if e := h.problem(t, f.host()+"/app:v1", nil, ServerError); e.RetryAfter != 20*time.Second {
-			t.Errorf("retry after %v, want 20s", e.RetryAfter)
-		}
-	}
-}
-
-func TestRequestsAreNoMoreThanTheRateButAResolveThatBeganEnds(t *testing.T) {
+func TestABurstOfNewImagesIsAnsweredToTheLast(t *testing.T) {
 	f := newFake(t)
 	f.image(t, "app", "v1", config("linux", "amd64", ""))
-	h := newHarness(t, func(o *Options) { o.RequestsPerSecond, o.Burst = 2, 1 }, f)
-	h.platforms(t, f.host()+"/app:v1") // login, HEAD, GET, config: four, three of them on credit
-	f.asked()
-	if e := h.problem(t, f.host()+"/app:v1", nil, RateLimited); e.RetryAfter != 2*time.Second {
-		t.Errorf("retry after %v, want 2s: three requests back, and one more", e.RetryAfter)
+	h := newHarness(t, func(o *Options) { o.Clock = hasty{o.Clock.(*clocktesting.FakeClock)} }, f)
+	begin := h.clock.Now()
+	var done sync.WaitGroup
+	ref, _ := Parse(f.host() + "/app:v1")
+	for range 120 {
+		done.Go(func() {
+			if m, err := h.Resolve(context.Background(), ref, nil, nil); err != nil || drawn(m) != "image linux/amd64" {
+				t.Errorf("got %v, %v, want the image", drawn(m), err)
+			}
+		})
 	}
-	wantRequests(t, f)
-	h.clock.SetTime(h.clock.Now().Add(2 * time.Second))
-	h.platforms(t, f.host()+"/app:v1")
+	done.Wait()
+	if took := h.clock.Now().Sub(begin).Round(time.Millisecond); took != time.Second {
+		t.Errorf("took %v, want 1s: 100 at once, 20 at 20 a second", took)
+	}
 }
 
-func TestRequestsNeverExceedBurstAndRate(t *testing.T) {
+func TestAnInspectionTakesOneTurnHoweverManyRequestsItSends(t *testing.T) {
+	f := newFake(t)
+	f.image(t, "app", "v1", config("linux", "amd64", ""))
+	h := newHarness(t, func(o *Options) { o.InspectionsPerSecond, o.Burst = 2, 1 }, f)
+	h.platforms(t, f.host()+"/app:v1") // login, HEAD, GET, config
+	f.asked()
+	ref, _ := Parse(f.host() + "/app:v1")
+	done := make(chan error, 1)
+	go func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		defer cancel()
+		_, err := h.Resolve(ctx, ref, nil, nil)
+		done <- err
+	}()
+	eventually(t, "the second is in line", h.clock.HasWaiters)
+	h.clock.Step(499 * time.Millisecond)
+	if !h.clock.HasWaiters() {
+		t.Error("the second did not wait for half a second")
+	}
+	wantRequests(t, f)
+	h.clock.Step(time.Millisecond)
+	if err := <-done; err != nil {
+		t.Errorf("got %v, want the image after half a second", err)
+	}
+}
+
+func TestTheTimeoutBeginsWhenTheTurnHasCome(t *testing.T) {
+	h := newHarness(t, func(o *Options) { o.InspectionsPerSecond, o.Burst, o.Timeout = 1, 1, time.Minute })
+	deadlines := make(chan time.Time, 1)
+	h.instead(func(req *http.Request) (*http.Response, error) {
+		deadline, _ := req.Context().Deadline()
+		deadlines <- deadline
+		return nil, errors.New("no network")
+	})
+	h.wantProblem(t, "quay.io/app", nil, Unreachable)
+	<-deadlines
+	ref, _ := Parse("quay.io/app")
+	go func() { _, _ = h.Resolve(context.Background(), ref, nil, nil) }()
+	eventually(t, "the second is in line", h.clock.HasWaiters)
+	turn := time.Now()
+	h.clock.Step(time.Second)
+	if got := <-deadlines; got.Before(turn.Add(time.Minute)) {
+		t.Errorf("ends %v after the turn came, want the whole minute", got.Sub(turn))
+	}
+}
+
+func TestThoseWhoGiveUpWaitingLeaveNoDebt(t *testing.T) {
+	f := newFake(t)
+	f.index(t, "app", "v1", "amd64")
+	h := newHarness(t, func(o *Options) { o.InspectionsPerSecond, o.Burst = 1, 1 }, f)
+	h.platforms(t, f.host()+"/app:v1")
+	f.asked()
+	ref, _ := Parse(f.host() + "/app:v1")
+	ctx, cancel := context.WithCancel(context.Background())
+	var left sync.WaitGroup
+	for range 50 {
+		left.Go(func() {
+			_, err := h.Resolve(ctx, ref, nil, nil)
+			e, ok := errors.AsType[*Error](err)
+			if !ok || e.Problem != TimedOut || !errors.Is(err, context.Canceled) {
+				t.Errorf("got %v, want %s and %v", err, TimedOut, context.Canceled)
+			}
+		})
+	}
+	eventually(t, "one is first in line", h.clock.HasWaiters)
+	cancel()
+	left.Wait()
+	wantRequests(t, f)
+
+	done := make(chan error, 1)
+	go func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		defer cancel()
+		_, err := h.Resolve(ctx, ref, nil, nil)
+		done <- err
+	}()
+	eventually(t, "the next is in line", h.clock.HasWaiters)
+	h.clock.Step(time.Second)
+	if err := <-done; err != nil {
+		t.Errorf("got %v, want the image after one second", err)
+	}
+}
+
+func TestAPauseEndsTheWaitOfThoseInLine(t *testing.T) {
+	h := newHarness(t, func(o *Options) { o.Burst = 3 })
+	p := h.paces.of("registry")
+	p.head <- struct{}{} // somebody is first
+	looked := make(chan struct{}, 3)
+	pauses := make(chan time.Duration, 3)
+	pauses <- 0
+	done := make(chan time.Duration)
+	go func() {
+		left, _ := p.turn(context.Background(), func() time.Duration { looked <- struct{}{}; return <-pauses })
+		done <- left
+	}()
+	<-looked // and gets in line
+	pauses <- time.Minute
+	pauses <- 0 // must not be asked for
+	<-p.head
+	if got := <-done; got != time.Minute {
+		t.Errorf("got a pause of %v, want the minute that began meanwhile", got)
+	}
+	if got := p.bucket.TokensAt(h.clock.Now()); got != 3 {
+		t.Errorf("%v tokens left, want all 3: nothing was asked", got)
+	}
+}
+
+func TestTurnsComeAtTheRateNeitherBeforeNorLater(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		burst := rapid.IntRange(1, 20).Draw(t, "burst")
 		perSecond := rapid.IntRange(1, 50).Draw(t, "per second")
-		h, err := newClient(Options{RequestsPerSecond: float64(perSecond), Burst: burst}, network{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		p, now, granted := h.paces.of("registry"), noon, 0
-		for range rapid.IntRange(0, 200).Draw(t, "requests") {
-			now = now.Add(time.Duration(rapid.IntRange(0, 200).Draw(t, "later in ms")) * time.Millisecond)
-			if p.admit(now) == 0 {
-				granted++
+		now := hasty{clocktesting.NewFakeClock(noon)}
+		paces := paces{clock: now, limit: rate.Limit(perSecond), burst: burst, byHost: map[string]*pace{}}
+		p := paces.of("registry")
+		idle := time.Duration(0)
+		turns := rapid.IntRange(1, 200).Draw(t, "turns")
+		for range turns {
+			gap := time.Duration(rapid.IntRange(0, 200).Draw(t, "later in ms")) * time.Millisecond
+			now.Step(gap)
+			idle += gap
+			if _, err := p.turn(context.Background(), func() time.Duration { return 0 }); err != nil {
+				t.Fatal(err)
 			}
 		}
-		if most := float64(burst) + now.Sub(noon).Seconds()*float64(perSecond) + 1e-6; float64(granted) > most {
-			t.Fatalf("%d granted within %v, want at most %v", granted, now.Sub(noon), most)
+		took := now.Since(noon)
+		if most := float64(burst) + took.Seconds()*float64(perSecond) + 1e-3; float64(turns) > most {
+			t.Fatalf("%d turns within %v, want at most %v", turns, took, most)
+		}
+		needed := time.Duration(float64(max(turns-burst, 0)) / float64(perSecond) * float64(time.Second))
+		if most := idle + needed + time.Millisecond; took > most {
+			t.Fatalf("%d turns took %v, want at most %v", turns, took, most)
 		}
 	})
-}
-
-func TestAPauseIsNeverShortened(t *testing.T) {
-	p := &pace{}
-	p.pause(noon.Add(time.Minute))
-	p.pause(noon.Add(time.Second))
-	if got := p.pausedFor(noon); got != time.Minute {
-		t.Errorf("paused for %v, want 1m", got)
-	}
-	if got := p.pausedFor(noon.Add(time.Hour)); got != 0 {
-		t.Errorf("an hour later paused for %v, want 0", got)
-	}
 }
 
 func TestEndpointsAreForgottenWhenThereAreTooMany(t *testing.T) {
 	h := newHarness(t, nil)
-	h.paces.of("paused").pause(h.clock.Now().Add(time.Hour))
+	h.paces.of("busy").bucket.ReserveN(h.clock.Now(), 100)
 	for i := range 3 * maxPaces {
 		h.paces.of(fmt.Sprint("host-", i))
 	}
 	if got := len(h.paces.byHost); got > maxPaces {
 		t.Errorf("%d endpoints, want at most %d", got, maxPaces)
 	}
-	if h.paces.of("paused").pausedFor(h.clock.Now()) == 0 {
-		t.Error("the paused endpoint was forgotten before those that are not")
+	if h.paces.of("busy").bucket.TokensAt(h.clock.Now()) != 0 {
+		t.Error("the busy endpoint was forgotten before those that are not")
 	}
 	for i := range 3 * maxPaces {
-		h.paces.of(fmt.Sprint("host-", i)).pause(h.clock.Now().Add(time.Hour))
+		h.paces.of(fmt.Sprint("host-", i)).bucket.ReserveN(h.clock.Now(), 100)
 	}
 	if got := len(h.paces.byHost); got > maxPaces {
-		t.Errorf("%d endpoints, all paused, want at most %d", got, maxPaces)
+		t.Errorf("%d endpoints, all busy, want at most %d", got, maxPaces)
 	}
 }

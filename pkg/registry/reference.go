@@ -42,7 +42,8 @@ func Parse(image string) (Reference, error) {
 }
 
 func malformedReference(image, problem string) *Error {
-	return &Error{Image: clean(image, 200), Problem: Malformed, Err: &failure{problem: Malformed, text: problem}}
+	f := &failure{problem: Malformed, text: problem, told: problem}
+	return &Error{Image: clean(image, 200), Problem: Malformed, Err: f.message(), Cause: f}
 }
 
 // clean makes outside text fit to print: printable, on one line, at most that

@@ -82,7 +82,6 @@ func TestAnArtifactIsNoImageAndCostsNoBlob(t *testing.T) {
 func TestAKnownDigestCostsNoGet(t *testing.T) {
 	f := newFake(t)
 	digest := f.index(t, "app", "v1", "amd64", "arm64")
-	h := newHarness(t, nil, f)
 	remembered := Manifest{Digest: digest, Kind: Index, Platforms: arch.NewSet(arch.New("linux", "s390x", "", ""))}
 	known := func(asked string) (Manifest, bool) { return remembered, asked == digest }
 	for _, image := range []string{"/app:v1", "/app@" + digest, "/app:other@" + digest} {
@@ -90,7 +89,7 @@ func TestAKnownDigestCostsNoGet(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		m, err := h.Resolve(context.Background(), ref, nil, known)
+		m, err := newHarness(t, nil, f).Resolve(context.Background(), ref, nil, known)
 		if err != nil || drawn(m) != drawn(remembered) {
 			t.Errorf("%s: got %v, %v, want what is known", image, drawn(m), err)
 		}
@@ -214,8 +213,8 @@ func TestTheCauseOfAFailureIsTold(t *testing.T) {
 				_, _ = io.WriteString(w, tc.body)
 			})
 			e := newHarness(t, nil, f).problem(t, f.host()+"/app:v1", nil, tc.want)
-			if !strings.Contains(e.Error(), tc.says) || !strings.Contains(e.Error(), f.host()+"/app:v1") || strings.ContainsAny(e.Error(), "\n\x1b\u202e") || strings.Contains(e.Error(), "fake") {
-				t.Errorf("got %q, want the image and %q on one line", e, tc.says)
+			if !strings.Contains(e.Cause.Error(), tc.says) || !strings.Contains(e.Cause.Error(), f.host()) || !strings.Contains(e.Error(), f.host()+"/app:v1") || strings.ContainsAny(e.Cause.Error(), "\n\x1b\u202e") || strings.Contains(e.Cause.Error(), "fake") {
+				t.Errorf("got %q, want the registry and %q on one line", e.Cause, tc.says)
 			}
 		})
 	}
@@ -224,8 +223,8 @@ func TestTheCauseOfAFailureIsTold(t *testing.T) {
 func TestWhatIsNoRegistryIsSaidToBeNone(t *testing.T) {
 	f := newFake(t)
 	f.on("/v2/", http.NotFound)
-	if e := newHarness(t, nil, f).problem(t, f.host()+"/app", nil, Malformed); !strings.Contains(e.Error(), "no registry") {
-		t.Errorf("got %v, want that there is no registry", e)
+	if e := newHarness(t, nil, f).problem(t, f.host()+"/app", nil, Malformed); !strings.Contains(e.Cause.Error(), "no registry") {
+		t.Errorf("got %v, want that there is no registry", e.Cause)
 	}
 }
 
@@ -238,14 +237,14 @@ func TestAContentThatIsNotTheDigestsIsRefused(t *testing.T) {
 	f.on("/manifests/"+digest, lie)
 	h := newHarness(t, nil, f)
 	for _, image := range []string{"/app:v1", "/app@" + digest} {
-		if e := h.problem(t, f.host()+image, nil, Malformed); !strings.Contains(e.Error(), digest) {
-			t.Errorf("got %v, want the digest that was wanted", e)
+		if e := h.problem(t, f.host()+image, nil, Malformed); !strings.Contains(e.Cause.Error(), digest) {
+			t.Errorf("got %v, want the digest that was wanted", e.Cause)
 		}
 	}
 	image := f.image(t, "single", "v1", config("linux", "amd64", ""))
 	f.on("/blobs/"+digestOf([]byte(config("linux", "amd64", ""))), lie)
-	if e := h.problem(t, f.host()+"/single@"+image, nil, Malformed); !strings.Contains(e.Error(), "config") {
-		t.Errorf("got %v, want that the config has another digest", e)
+	if e := h.problem(t, f.host()+"/single@"+image, nil, Malformed); !strings.Contains(e.Cause.Error(), "config") {
+		t.Errorf("got %v, want that the config has another digest", e.Cause)
 	}
 }
 

@@ -7,9 +7,6 @@ import (
 	"net/url"
 	"strings"
 
-	"github.com/google/go-containerregistry/pkg/authn"
-	"github.com/google/go-containerregistry/pkg/name"
-	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"plimsoll.dev/scheduler/pkg/arch"
@@ -28,77 +25,6 @@ type session struct {
 	client *http.Client
 	// base is where the repository is: https://host/v2/library/nginx.
 	base url.URL
-}
-
-// login finds out what the endpoint wants to be shown, and shows it.
-func login(ctx context.Context, registry name.Registry, repository string, credential *Credential, g *guard) (*session, error) {
-	challenge, err := transport.Ping(ctx, registry, g)
-	if err != nil {
-		f := explain(err, Unreachable)
-		if f.problem == NotFound {
-			f = fail(Malformed, "404 Not Found at /v2/ (no registry)")
-		}
-		return nil, f
-	}
-	auth := authn.Anonymous
-	if credential != nil {
-		auth = authn.FromConfig(credential.config())
-	}
-	token := &transport.Token{}
-	if strings.EqualFold(challenge.Scheme, "bearer") {
-		if token, err = fetchToken(ctx, registry, repository, credential, auth, challenge, g); err != nil {
-			return nil, err
-		}
-	}
-	authenticated, err := transport.FromToken(registry, auth, g, challenge, token)
-	if err != nil {
-		return nil, explain(err, Malformed)
-	}
-	s := &session{client: &http.Client{
-		Transport: authenticated,
-		// The guard counts redirects.
-		CheckRedirect: func(*http.Request, []*http.Request) error { return nil },
-	}}
-	s.base = url.URL{Scheme: "https", Host: registry.RegistryStr(), Path: "/v2/" + repository}
-	if challenge.Insecure {
-		s.base.Scheme = "http"
-	}
-	return s, nil
-}
-
-// fetchToken asks the token server that the registry names.
-func fetchToken(ctx context.Context, registry name.Registry, repository string, credential *Credential,
-	auth authn.Authenticator, challenge *transport.Challenge, g *guard) (*transport.Token, error) {
-	realm, err := url.Parse(challenge.Parameters["realm"])
-	if err != nil || realm.Host == "" {
-		return nil, fail(Malformed, "it names no token server to log in at")
-	}
-	if err := g.checkURL(realm); err != nil {
-		f := explain(err, Forbidden)
-		f.text = "token server: " + f.text
-		return nil, f
-	}
-	if credential != nil && credential.RegistryToken != "" {
-		// It is a token already, and no business of the token server.
-		return &transport.Token{Token: credential.RegistryToken}, nil
-	}
-	scope := registry.Repo(repository).Scope(transport.PullScope)
-	token, err := transport.Exchange(ctx, registry, auth, g, []string{scope}, challenge)
-	if err != nil {
-		f := explain(err, Malformed)
-		f.text = "token server " + realm.Host + ": " + f.text
-		return nil, f
-	}
-	if token.AccessToken != "" {
-		token.Token = token.AccessToken
-	}
-	return token, nil
-}
-
-func (c *Credential) config() authn.AuthConfig {
-	return authn.AuthConfig{
-		Username: c.Username, Password: c.Password, IdentityToken: c.IdentityToken, RegistryToken: c.RegistryToken,
-	}
 }
 
 // inspect reads what the reference names. Something that known knows costs no
@@ -245,7 +171,8 @@ func (s *session) do(ctx context.Context, method, path string) (*http.Response, 
 	}
 	resp, err := s.client.Do(req)
 	if err != nil {
-		return nil, explain(err, Unreachable)
+		// An answer would be no error here, unless it is a token server's.
+		return nil, explain(err, Unreachable).notOfTheImage()
 	}
 	return resp, nil
 }

@@ -76,9 +76,9 @@ const (
 	NotFound Problem = "not_found"
 	// Unauthorized: the registry wants (other) credentials.
 	Unauthorized Problem = "unauthorized"
-	// RateLimited: the registry asks for fewer requests, or our own limit does.
+	// RateLimited: the registry asks for fewer requests.
 	RateLimited Problem = "rate_limited"
-	// TimedOut: no answer in time.
+	// TimedOut: no answer in time, or whoever asked gave up before.
 	TimedOut Problem = "timeout"
 	// Unreachable: no connection: DNS, TCP, TLS.
 	Unreachable Problem = "unreachable"
@@ -88,7 +88,9 @@ const (
 	Forbidden Problem = "forbidden"
 	// TooLarge: the answer is larger than any manifest should be.
 	TooLarge Problem = "too_large"
-	// Malformed: the answer, or the reference itself, cannot be understood.
+	// Malformed: the answer, or the reference itself, cannot be understood. An
+	// answer like that is often an outage: what stands before the registry
+	// answers in its place.
 	Malformed Problem = "malformed"
 )
 
@@ -99,7 +101,13 @@ type Error struct {
 	// RetryAfter is how long the registry asked to be left alone; 0 if it did
 	// not say.
 	RetryAfter time.Duration
-	Err        error
+	// Err is fit for whoever named the image. It tells no more of the network
+	// than the problem, and the same each time. It wraps context.Canceled and
+	// context.DeadlineExceeded.
+	Err error
+	// Cause has the particulars: for logs only, may name addresses; never
+	// credentials.
+	Cause error
 }
 
 // Error implements error.

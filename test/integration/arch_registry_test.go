@@ -35,6 +35,7 @@ type oddRegistry struct {
 
 	mu   sync.Mutex
 	gets map[string]int // manifests fetched, by repository
+	all  int            // requests of any kind
 	sent int64          // of the endless body
 
 	hang    chan struct{} // closed when the test is over
@@ -59,11 +60,12 @@ func startOddRegistry(t testing.TB) *oddRegistry {
 func (o *oddRegistry) wrap(inner http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		repository, manifest := manifestOf(req)
+		o.mu.Lock()
+		o.all++
 		if manifest && req.Method == http.MethodGet {
-			o.mu.Lock()
 			o.gets[repository]++
-			o.mu.Unlock()
 		}
+		o.mu.Unlock()
 		switch {
 		case !manifest:
 			inner.ServeHTTP(w, req)
@@ -139,6 +141,20 @@ func (o *oddRegistry) fetched(repository string) int {
 	return o.gets[repository]
 }
 
+// asked is how many requests of any kind came.
+func (o *oddRegistry) asked() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.all
+}
+
+// sentMiB is how much was sent of the endless manifest.
+func (o *oddRegistry) sentMiB() int64 {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.sent >> 20
+}
+
 // image is the name by which pods know an image of this registry.
 func (o *oddRegistry) image(name string) string { return o.Host + "/" + name }
 
@@ -180,7 +196,7 @@ func (o *oddRegistry) profile(change func(*archaware.Args)) string {
 	args := archaware.DefaultArgs()
 	args.Registries = []archaware.RegistryArgs{{Name: o.Host, CAFile: o.CAFile}}
 	args.AllowedNetworks = []string{"127.0.0.0/8"}
-	args.DeadlineSeconds, args.TimeoutSeconds, args.RequestsPerSecond = 3, 2, 1000
+	args.DeadlineSeconds, args.TimeoutSeconds = 3, 2
 	if change != nil {
 		change(&args)
 	}

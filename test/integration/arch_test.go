@@ -11,7 +11,6 @@ import (
 	ggcr "github.com/google/go-containerregistry/pkg/v1"
 	v1 "k8s.io/api/core/v1"
 	nodev1 "k8s.io/api/node/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"plimsoll.dev/scheduler/internal/stack"
@@ -54,6 +53,18 @@ func (c *cluster) decided(pod string) verdict.Code {
 	return ""
 }
 
+// assumedBecause is what is said of images that cannot be inspected: each for its
+// own reason.
+var assumedBecause = map[string]string{
+	"not-there":      "has no such image",
+	"without-secret": "refuses access (401)",
+	"wrong-secret":   "refuses access (401)",
+	"redirected":     "an address that is never asked",
+	"endless":        "answer is too large",
+	"hanging":        "does not answer in time",
+	"limited":        "asks for fewer requests",
+}
+
 func TestPodsGoWhereTheirImagesRun(t *testing.T) {
 	o := startOddRegistry(t)
 	c := archCluster(t, o, func(a *archaware.Args) {
@@ -61,7 +72,8 @@ func TestPodsGoWhereTheirImagesRun(t *testing.T) {
 		a.RuntimeClasses = []archaware.RuntimeClassArgs{{Name: "wasmtime", Platform: "wasip1/wasm"}}
 	})
 	c.createClass("wasmtime")
-	c.createPullSecret("pull", o.Host)
+	c.createPullSecret("pull", o.Host, privatePassword)
+	c.createPullSecret("wrong", o.Host, "guessed")
 
 	o.push("shop/both:1", "linux/amd64", "linux/arm64")
 	o.push("shop/amd:1", "linux/amd64")
@@ -92,6 +104,7 @@ func TestPodsGoWhereTheirImagesRun(t *testing.T) {
 		{"schema1", "image=HOST/odd/schema1:1", "amd", verdict.ArchOfImages},
 		{"wasm", "image=HOST/shop/wasm:1 class=wasmtime", "arm", verdict.ArchLeftToOthers},
 		{"without-secret", "image=HOST/odd/private:1", "amd", verdict.ArchAssumed},
+		{"wrong-secret", "image=HOST/odd/private:1 secret=wrong", "amd", verdict.ArchAssumed},
 		{"with-secret", "image=HOST/odd/private:1 secret=pull", "arm", verdict.ArchOfImages},
 		{"not-there", "image=HOST/shop/none:1", "amd", verdict.ArchAssumed},
 		{"selects", "image=HOST/shop/amd:1 selector:kubernetes.io/arch=arm64", "arm", verdict.ArchAgainstImages},
@@ -111,9 +124,12 @@ func TestPodsGoWhereTheirImagesRun(t *testing.T) {
 		if got := c.decided(tc.pod); got != tc.why {
 			t.Errorf("%s: decided by %q, want %q; reasons %v", tc.pod, got, tc.why, c.reasons.all(tc.pod))
 		}
+		if want, given := assumedBecause[tc.pod]; given && !strings.Contains(fmt.Sprint(c.reasons.all(tc.pod)), want) {
+			t.Errorf("%s: reasons %v, want %q among them", tc.pod, c.reasons.all(tc.pod), want)
+		}
 	}
-	if o.sent > 64<<20 {
-		t.Errorf("%d MiB were read of an endless manifest", o.sent>>20)
+	if got := o.sentMiB(); got > 64 {
+		t.Errorf("%d MiB were read of an endless manifest", got)
 	}
 }
 
@@ -126,9 +142,9 @@ func (c *cluster) createClass(name string) {
 	}
 }
 
-func (c *cluster) createPullSecret(name, host string) {
+func (c *cluster) createPullSecret(name, host, password string) {
 	c.Helper()
-	auth := base64.StdEncoding.EncodeToString([]byte(privateUser + ":" + privatePassword))
+	auth := base64.StdEncoding.EncodeToString([]byte(privateUser + ":" + password))
 	_, err := c.client.CoreV1().Secrets("default").Create(c.Context(), &v1.Secret{
 		ObjectMeta: metav1.ObjectMeta{Name: name}, Type: v1.SecretTypeDockerConfigJson,
 		StringData: map[string]string{v1.DockerConfigJsonKey: fmt.Sprintf(`{"auths":{%q:{"auth":%q}}}`, host, auth)},
@@ -218,6 +234,38 @@ func TestAThousandPodsOfOneImageAreOneFetchAndOneEvent(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// Once an image is known, pods of it are placed without a word to any registry.
+func TestAKnownImageCostsNoNetwork(t *testing.T) {
+	o := startOddRegistry(t)
+	c := archCluster(t, o, nil)
+	image := o.push("shop/both:1", "linux/arm64", "linux/amd64")
+	c.running(c.create("first image=" + image)...)
+	before := o.asked()
+	c.running(c.create("next-[001-100] image=" + image)...)
+	if got := o.asked() - before; got != 0 {
+		t.Errorf("%d requests for a hundred pods of a known image, want none", got)
+	}
+}
+
+// As many images as a failover may find waiting are all inspected in time, at the
+// default rate.
+func TestABurstOfImagesIsKnownInTime(t *testing.T) {
+	o := startOddRegistry(t)
+	var lines strings.Builder
+	const images = 120
+	for i := range images {
+		fmt.Fprintf(&lines, "pod-%03d image=%s\n", i, o.push(fmt.Sprintf("burst/%03d:1", i), "linux/arm64"))
+	}
+	c := archCluster(t, o, func(a *archaware.Args) {
+		a.DeadlineSeconds, a.TimeoutSeconds = archaware.DefaultArgs().DeadlineSeconds, archaware.DefaultArgs().TimeoutSeconds
+	})
+	for i, architecture := range c.architectures(c.create(lines.String())...) {
+		if architecture != "arm" {
+			t.Errorf("pod %d went to %s, want arm, the only one its image is built for", i, architecture)
+		}
+	}
 }
 
 // assumedEvents counts the events that say what was assumed of an image.
@@ -314,68 +362,65 @@ func TestAnImageThatFailsOnAnArchitectureIsKeptOffIt(t *testing.T) {
 	})
 }
 
-// TestThousandPodsShaken parks a thousand pods of images that become known late,
-// never or at once, while they are changed and deleted: each ends on a node that
-// can run it.
+// TestThousandPodsShaken parks a thousand pods, changes and deletes them while they
+// wait, and fills the nodes so that some come back from back-off: each that is left
+// ends on a node that can run it, or says why not.
 func TestThousandPodsShaken(t *testing.T) {
 	o := startOddRegistry(t)
-	c := archCluster(t, o, nil)
+	c := start(t, `
+		amd-[1-2]  arch=amd64 cpu=64 memory=256Gi pods=400
+		arm-[1-2]  arch=arm64 cpu=64 memory=256Gi pods=60`)
+	c.scheduleWith(o.profile(func(a *archaware.Args) { a.DeadlineSeconds, a.TimeoutSeconds = 600, 60 }), &archaware.Shared{})
+	amd, arm := o.push("shop/amd:1", "linux/amd64"), o.push("shop/arm:1", "linux/arm64")
+	hanging := o.image("odd/hanging:1")
 	random := rand.New(rand.NewSource(1))
-	images := []string{o.push("shop/both:1", "linux/amd64", "linux/arm64"), o.push("shop/amd:1", "linux/amd64"), o.push("shop/arm:1", "linux/arm64"),
-		o.image("odd/hanging:1"), o.image("odd/hanging:2"), o.image("shop/none:1"), "NOT A REFERENCE"}
-	left := map[string]string{} // pod -> image
-	var names []string
-	for i := range 1000 {
-		name, image := fmt.Sprintf("pod-%04d", i), images[random.Intn(len(images)-1)]
-		c.create(name + " image=" + image)
-		left[name] = image
-		names = append(names, name)
-		victim := names[random.Intn(len(names))]
-		switch random.Intn(4) {
-		case 0:
-			if err := c.client.CoreV1().Pods("default").Delete(t.Context(), victim, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
+	images := map[string]string{}
+	for i, name := range c.create("pod-[0001-1000] cpu=10m image=" + hanging) {
+		// All of them are parked: the registry does not answer.
+		if i%5 == 0 {
+			if err := c.client.CoreV1().Pods("default").Delete(t.Context(), name, metav1.DeleteOptions{}); err != nil {
 				t.Fatal(err)
 			}
-			delete(left, victim)
-		case 1:
-			c.changeImage(victim, images[random.Intn(len(images)-1)], left)
+			continue
 		}
+		images[name] = []string{amd, arm, o.image("shop/none:1"), "NOT A REFERENCE", amd}[random.Intn(5)]
+		c.changeImage(name, images[name])
 	}
-	for name := range left {
-		architecture := c.architectures(name)[0]
-		switch image := left[name]; {
-		case strings.Contains(image, "shop/arm") && architecture != "arm":
-			t.Errorf("pod %s of %s is on %s", name, image, architecture)
-		case !strings.Contains(image, "shop/arm") && !strings.Contains(image, "shop/both") && architecture != "amd":
-			t.Errorf("pod %s of %s is on %s", name, image, architecture)
-		}
+	placed := map[string]int{}
+	for name, image := range images {
+		c.eventually(func() error {
+			pod := c.pod(name)
+			architecture, _, _ := strings.Cut(pod.Spec.NodeName, "-")
+			switch want := map[bool]string{true: "arm", false: "amd"}[image == arm]; {
+			case pod.Status.Phase == v1.PodRunning && architecture == want:
+				placed[want]++
+				return nil
+			case pod.Status.Phase == v1.PodRunning:
+				t.Errorf("pod %s of %s is on %s, want %s", name, image, pod.Spec.NodeName, want)
+				return nil
+			case image == arm && strings.Contains(condition(pod), "2 Too many pods"):
+				return nil // explained: the nodes of its architecture are full
+			}
+			return fmt.Errorf("pod %s of %s on %q says %q", name, image, pod.Spec.NodeName, condition(pod))
+		})
 	}
-	if len(left) < 500 {
-		t.Fatalf("only %d pods were left to look at", len(left))
+	if placed["arm"] != 120 || placed["amd"] < 400 {
+		t.Errorf("placed %v, want the arm64 nodes full, with 120, and all others placed", placed)
 	}
 }
 
-// changeImage changes the image of a pod that has no node yet.
-func (c *cluster) changeImage(name, image string, left map[string]string) {
+// changeImage changes the image of a pod that is parked.
+func (c *cluster) changeImage(name, image string) {
 	c.Helper()
-	pod, err := c.client.CoreV1().Pods("default").Get(c.Context(), name, metav1.GetOptions{})
-	if apierrors.IsNotFound(err) {
-		return
-	}
-	if err != nil {
-		c.Fatal(err)
-	}
-	if pod.Spec.NodeName != "" || pod.DeletionTimestamp != nil {
-		return
-	}
-	pod.Spec.Containers[0].Image = image
-	// Bound meanwhile, its version is another one, and the update fails.
-	switch _, err := c.client.CoreV1().Pods("default").Update(c.Context(), pod, metav1.UpdateOptions{}); {
-	case err == nil:
-		delete(left, name) // it may be bound with the old image while this happens
-	case !apierrors.IsConflict(err) && !apierrors.IsNotFound(err):
-		c.Fatal(err)
-	}
+	c.eventually(func() error {
+		pod := c.pod(name)
+		if pod.Spec.NodeName != "" {
+			c.Fatalf("pod %s is on %s before its image is known", name, pod.Spec.NodeName)
+		}
+		pod.Spec.Containers[0].Image = image
+		_, err := c.client.CoreV1().Pods("default").Update(c.Context(), pod, metav1.UpdateOptions{})
+		return err
+	})
 }
 
 // digestOf asks the registry for the digest of a tag.

@@ -1,12 +1,14 @@
 package integration
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	authorizationv1 "k8s.io/api/authorization/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/component-helpers/auth/rbac/validation"
@@ -91,6 +93,46 @@ func TestEveryManifestIsAccepted(t *testing.T) {
 	}
 	if len(files) < 8 {
 		t.Errorf("only %d manifests were found", len(files))
+	}
+}
+
+// TestSecretsAreReadOnlyIfAllowed asks the API server what the scheduler may do
+// with secrets as it is shipped, and with what usePullSecrets takes.
+func TestSecretsAreReadOnlyIfAllowed(t *testing.T) {
+	c := start(t, "")
+	allowed := func(verb string) bool {
+		t.Helper()
+		review, err := c.client.AuthorizationV1().SubjectAccessReviews().Create(t.Context(), &authorizationv1.SubjectAccessReview{
+			Spec: authorizationv1.SubjectAccessReviewSpec{
+				User:               "system:serviceaccount:plimsoll-system:plimsoll-scheduler",
+				ResourceAttributes: &authorizationv1.ResourceAttributes{Namespace: "shop", Verb: verb, Resource: "secrets", Name: "pull"},
+			}}, metav1.CreateOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return review.Status.Allowed
+	}
+	for _, file := range []string{"base/namespace.yaml", "base/rbac.yaml"} {
+		if _, err := c.Apply(t.Context(), testkit.RepoFile(t, "manifests/"+file)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if allowed("get") {
+		t.Error("as shipped, the scheduler may read secrets")
+	}
+	if _, err := c.Apply(t.Context(), testkit.RepoFile(t, "manifests/extras/pull-secrets.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	c.eventually(func() error { // the authorizer sees roles a moment later
+		if !allowed("get") {
+			return errors.New("with pull-secrets.yaml the scheduler may not get secrets")
+		}
+		return nil
+	})
+	for _, verb := range []string{"list", "watch", "update", "delete"} {
+		if allowed(verb) {
+			t.Errorf("with pull-secrets.yaml the scheduler may %s secrets", verb)
+		}
 	}
 }
 

@@ -1,18 +1,12 @@
 package archaware
 
 import (
-	"encoding/json"
 	"fmt"
-	"net/netip"
-	"os"
-	"time"
 
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"plimsoll.dev/scheduler/internal/adapt"
-	"plimsoll.dev/scheduler/pkg/arch"
-	"plimsoll.dev/scheduler/pkg/registry"
 )
 
 // WhenUnknown says what becomes of a pod with an image that cannot be inspected.
@@ -53,9 +47,10 @@ type Args struct {
 	// TagTTLSeconds is how long a tag is taken to name the same image, 10 to
 	// 86400. Default 600.
 	TagTTLSeconds int64 `json:"tagTTLSeconds"`
-	// RequestsPerSecond bounds what each registry is asked, 1 to 1000. Default
-	// 10.
-	RequestsPerSecond int64 `json:"requestsPerSecond"`
+	// InspectionsPerSecond bounds how many images each registry is asked about,
+	// 1 to 1000; each takes three to five requests, and five times as many may
+	// come at once after a pause. Default 20.
+	InspectionsPerSecond int64 `json:"inspectionsPerSecond"`
 	// CacheMiB bounds what is remembered of images, 1 to 1024. Default 32.
 	CacheMiB int64 `json:"cacheMiB"`
 	// WhenUnknown says what becomes of a pod with an image that cannot be
@@ -115,7 +110,7 @@ type RuntimeClassArgs struct {
 // DefaultArgs returns the arguments that apply where none are given.
 func DefaultArgs() Args {
 	return Args{
-		DeadlineSeconds: 20, TimeoutSeconds: 10, TagTTLSeconds: 600, RequestsPerSecond: 10, CacheMiB: 32,
+		DeadlineSeconds: 20, TimeoutSeconds: 10, TagTTLSeconds: 600, InspectionsPerSecond: 20, CacheMiB: 32,
 		WhenUnknown: Open, DemandHalfLifePods: 1000,
 	}
 }
@@ -145,109 +140,4 @@ func (a *Args) setDefaults() {
 			*flag = &yes
 		}
 	}
-}
-
-func (a *Args) validate(path *field.Path) field.ErrorList {
-	errs := adapt.Within(path.Child("deadlineSeconds"), a.DeadlineSeconds, 1, 600)
-	errs = append(errs, adapt.Within(path.Child("timeoutSeconds"), a.TimeoutSeconds, 1, 60)...)
-	errs = append(errs, adapt.Within(path.Child("tagTTLSeconds"), a.TagTTLSeconds, 10, 86400)...)
-	errs = append(errs, adapt.Within(path.Child("requestsPerSecond"), a.RequestsPerSecond, 1, 1000)...)
-	errs = append(errs, adapt.Within(path.Child("cacheMiB"), a.CacheMiB, 1, 1024)...)
-	errs = append(errs, adapt.Within(path.Child("demandHalfLifePods"), a.DemandHalfLifePods, 1, 1_000_000)...)
-	if a.WhenUnknown != Open && a.WhenUnknown != Closed {
-		errs = append(errs, field.NotSupported(path.Child("whenUnknown"), a.WhenUnknown, []WhenUnknown{Open, Closed}))
-	}
-	for i, text := range a.AssumedPlatforms {
-		errs = append(errs, platform(path.Child("assumedPlatforms").Index(i), text)...)
-	}
-	if _, err := arch.FromOrder(a.PreferredArchitectures); err != nil {
-		errs = append(errs, field.Invalid(path.Child("preferredArchitectures"), a.PreferredArchitectures, err.Error()))
-	}
-	for i, text := range a.AllowedNetworks {
-		if _, err := netip.ParsePrefix(text); err != nil {
-			errs = append(errs, field.Invalid(path.Child("allowedNetworks").Index(i), text, "want a CIDR such as 10.0.0.0/8 or fd00::/8"))
-		}
-	}
-	seen := map[string]bool{}
-	for i, class := range a.RuntimeClasses {
-		at := path.Child("runtimeClasses").Index(i)
-		switch {
-		case class.Name == "":
-			errs = append(errs, field.Required(at.Child("name"), "the name of a RuntimeClass"))
-		case seen[class.Name]:
-			errs = append(errs, field.Duplicate(at.Child("name"), class.Name))
-		}
-		seen[class.Name] = true
-		errs = append(errs, platform(at.Child("platform"), class.Platform)...)
-	}
-	return append(errs, a.validateRegistries(path)...)
-}
-
-func platform(path *field.Path, text string) field.ErrorList {
-	if _, err := arch.Parse(text); err != nil {
-		return field.ErrorList{field.Invalid(path, text, err.Error())}
-	}
-	return nil
-}
-
-// validateRegistries has the client judge what is meant for it.
-func (a *Args) validateRegistries(path *field.Path) field.ErrorList {
-	options, errs := a.registries(path)
-	if len(errs) == 0 {
-		if _, err := registry.NewClient(options); err != nil {
-			errs = append(errs, field.Invalid(path.Child("registries"), "", err.Error()))
-		}
-	}
-	return errs
-}
-
-// registries are the client's options.
-func (a *Args) registries(path *field.Path) (registry.Options, field.ErrorList) {
-	var errs field.ErrorList
-	out := registry.Options{
-		Timeout: time.Duration(a.TimeoutSeconds) * time.Second, Allowed: a.AllowedRegistries,
-		RequestsPerSecond: float64(a.RequestsPerSecond), Burst: 2 * int(a.RequestsPerSecond),
-	}
-	for _, text := range a.AllowedNetworks {
-		if prefix, err := netip.ParsePrefix(text); err == nil {
-			out.AllowedNetworks = append(out.AllowedNetworks, prefix)
-		}
-	}
-	for i, r := range a.Registries {
-		host := registry.Host{Name: r.Name, Mirrors: r.Mirrors, MirrorsOnly: r.MirrorsOnly, PlainHTTP: r.PlainHTTP, Sparse: r.Sparse}
-		if r.CAFile != "" {
-			pem, err := os.ReadFile(r.CAFile)
-			if err != nil {
-				errs = append(errs, field.Invalid(path.Child("registries").Index(i).Child("caFile"), r.CAFile, err.Error()))
-			}
-			host.CA = pem
-		}
-		out.Hosts = append(out.Hosts, host)
-	}
-	return out, errs
-}
-
-func (a *Args) deadline() time.Duration { return time.Duration(a.DeadlineSeconds) * time.Second }
-
-// assumed is the set of assumedPlatforms.
-func (a *Args) assumed() arch.Set {
-	var all []arch.Platform
-	for _, text := range a.AssumedPlatforms {
-		if p, err := arch.Parse(text); err == nil {
-			all = append(all, p)
-		}
-	}
-	return arch.NewSet(all...)
-}
-
-// key is the same for profiles that can share what they know of images.
-func (a *Args) key() string {
-	text, err := json.Marshal([]any{
-		a.Inspect, a.Registries, a.AllowedRegistries, a.AllowedNetworks, a.UsePullSecrets,
-		a.DeadlineSeconds, a.TimeoutSeconds, a.TagTTLSeconds, a.RequestsPerSecond, a.CacheMiB,
-	})
-	if err != nil {
-		return fmt.Sprintf("%p", a) // shared with nobody
-	}
-	return string(text)
 }

@@ -12,6 +12,7 @@ import (
 	"plimsoll.dev/scheduler/pkg/arch"
 	"plimsoll.dev/scheduler/pkg/intent"
 	"plimsoll.dev/scheduler/pkg/metrics"
+	"plimsoll.dev/scheduler/pkg/registry"
 )
 
 // watch has the plugin see nodes, the images of pods that run, and the pods that
@@ -43,6 +44,14 @@ func (p *ArchAware) watch() error {
 		UpdateFunc: func(before, after any) {
 			p.observePod(before, after)
 		},
+		DeleteFunc: func(obj any) {
+			if gone, ok := obj.(cache.DeletedFinalStateUnknown); ok {
+				obj = gone.Obj
+			}
+			if pod, ok := obj.(*v1.Pod); ok {
+				p.parked.forget(pod.UID)
+			}
+		},
 	})
 	if err != nil {
 		return fmt.Errorf("watching pods for the images they run: %w", err)
@@ -71,8 +80,12 @@ func (p *ArchAware) observeNode(obj any) {
 // observePod learns from containers where their images run and where they do not.
 func (p *ArchAware) observePod(before, after any) {
 	pod, ok := after.(*v1.Pod)
-	if !ok || pod.Spec.NodeName == "" || p.classes[intent.RuntimeClass(pod)] != nil {
+	if !ok || pod.Spec.NodeName == "" {
 		return
+	}
+	p.parked.forget(pod.UID)
+	if p.classes[intent.RuntimeClass(pod)] != nil || pod.Status.ObservedGeneration != 0 && pod.Status.ObservedGeneration < pod.Generation {
+		return // runs something else, or its status is of what it was before
 	}
 	if was, ok := before.(*v1.Pod); ok && was.Spec.NodeName == pod.Spec.NodeName &&
 		equality.Semantic.DeepEqual(was.Status.ContainerStatuses, pod.Status.ContainerStatuses) &&
@@ -98,7 +111,7 @@ func (p *ArchAware) observeContainers(pod *v1.Pod, specs []v1.Container, statuse
 			}
 		}
 		switch {
-		case image == "" || on == arch.Platform{}:
+		case image == "" || on == arch.Platform{} || !names(status.Image, image):
 		case ran(status):
 			p.images.Prove(pod.Namespace, image, status.ImageID, on)
 		case failedForItsArchitecture(status):
@@ -108,6 +121,18 @@ func (p *ArchAware) observeContainers(pod *v1.Pod, specs []v1.Container, statuse
 			p.images.Disprove(pod.Namespace, image, status.ImageID, on)
 		}
 	}
+}
+
+// names tells whether what a container status says of its image is the image of
+// the spec: after a change in place it is the one before, for a while. Runtimes
+// that tell an ID or nothing are believed.
+func names(told, image string) bool {
+	if told == "" || told == image || strings.HasPrefix(told, "sha256:") {
+		return true
+	}
+	a, err1 := registry.Parse(told)
+	b, err2 := registry.Parse(image)
+	return err1 == nil && err2 == nil && a.Registry == b.Registry && a.Repository == b.Repository && (a.Tag == b.Tag || a.Digest != "" && a.Digest == b.Digest)
 }
 
 // ran tells whether the container did what it is for: it is ready, or has

@@ -70,3 +70,30 @@ func TestSomePodsTeachNothing(t *testing.T) {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
 }
+
+// After a change in place, a status is of the image before for a while.
+func TestAStatusOfAnotherImageTeachesNothing(t *testing.T) {
+	for name, tc := range map[string]struct {
+		told, image string
+		generation  int64
+		want        int
+	}{
+		"the same":                   {"shop/api:1", "shop/api:1", 0, 1},
+		"the same, in full":          {"docker.io/shop/api:1", "shop/api:1", 0, 1},
+		"an ID":                      {"sha256:aa", "shop/api:1", 0, 1},
+		"nothing":                    {"", "shop/api:1", 0, 1},
+		"the one before":             {"docker.io/shop/api:1", "shop/api:2", 0, 0},
+		"a status of the spec":       {"shop/api:1", "shop/api:1", 3, 1},
+		"a status of the one before": {"shop/api:1", "shop/api:1", 2, 0},
+	} {
+		f := build(t, "", twoNodes, knows(t, someImages))
+		pod := f.pod("p node=arm image=" + tc.image)
+		pod.Generation, pod.Status.ObservedGeneration = 3, tc.generation
+		pod.Status.ContainerStatuses = []v1.ContainerStatus{{Name: pod.Spec.Containers[0].Name, Image: tc.told, ImageID: "x@sha256:aa",
+			Ready: true, State: v1.ContainerState{Running: &v1.ContainerStateRunning{}}}}
+		f.observePod(nil, pod)
+		if got := len(f.images.(*known).observed); got != tc.want {
+			t.Errorf("%s: %d observations, want %d", name, got, tc.want)
+		}
+	}
+}

@@ -2,6 +2,7 @@ package archaware
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -62,52 +63,82 @@ func (p *ArchAware) activate(pods []*v1.Pod) {
 const janitorPeriod = time.Second
 
 // parked are the pods that are held back for their images. Whatever happens to
-// the store's own notice, each is let go at its deadline: the queue never does
-// that for a pod that a plugin keeps out of it.
+// the store's own notice, each is woken at its deadline: the queue never does
+// that for a pod that a plugin keeps out of it. A pod waits for its images once;
+// when its deadline has come it is held back no more, unless its images change.
 type parked struct {
 	profile  string
 	deadline time.Duration
 	clock    clock.WithTicker
-	letGo    func([]*v1.Pod)
+	wake     func([]*v1.Pod)
 
 	mu   sync.Mutex
-	pods map[types.UID]parkedPod
+	pods map[types.UID]*parkedPod
+	// held are those of pods whose deadline is yet to come.
+	held int
 }
 
 type parkedPod struct {
-	pod   *v1.Pod
-	until time.Time
+	pod    *v1.Pod
+	images []string
+	until  time.Time
+	over   bool
 }
 
-func newParked(profile string, deadline time.Duration, c clock.WithTicker, letGo func([]*v1.Pod)) *parked {
-	return &parked{profile: profile, deadline: deadline, clock: c, letGo: letGo, pods: map[types.UID]parkedPod{}}
+func newParked(profile string, deadline time.Duration, c clock.WithTicker, wake func([]*v1.Pod)) *parked {
+	return &parked{profile: profile, deadline: deadline, clock: c, wake: wake, pods: map[types.UID]*parkedPod{}}
 }
 
-// add parks the pod; one that is parked already keeps its deadline.
-func (p *parked) add(pod *v1.Pod) {
+// add parks the pod; one that is parked already keeps its deadline. It is false
+// for a pod whose deadline has come: that must wait no longer.
+func (p *parked) add(pod *v1.Pod) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if _, found := p.pods[pod.UID]; !found {
-		p.pods[pod.UID] = parkedPod{pod, p.clock.Now().Add(p.deadline)}
-		p.gauge()
+	now := p.clock.Now()
+	before, found := p.pods[pod.UID]
+	if found && slices.Equal(before.images, intent.Images(pod)) {
+		return now.Before(before.until)
+	}
+	p.drop(pod.UID)
+	p.pods[pod.UID] = &parkedPod{pod: pod, images: intent.Images(pod), until: now.Add(p.deadline)}
+	p.count(1)
+	return true
+}
+
+// letGo ends the parking of a pod that has nothing to wait for. That it has
+// waited all its time is not forgotten.
+func (p *parked) letGo(pod *v1.Pod) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if one, found := p.pods[pod.UID]; found && !one.over {
+		p.drop(pod.UID)
 	}
 }
 
-// remove ends the parking of a pod, if it was parked.
-func (p *parked) remove(pod *v1.Pod) {
+// forget drops a pod that needs us no more: it has a node, or is gone.
+func (p *parked) forget(uid types.UID) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if _, found := p.pods[pod.UID]; found {
-		delete(p.pods, pod.UID)
-		p.gauge()
+	p.drop(uid)
+}
+
+func (p *parked) drop(uid types.UID) {
+	one, found := p.pods[uid]
+	if !found {
+		return
+	}
+	delete(p.pods, uid)
+	if !one.over {
+		p.count(-1)
 	}
 }
 
-func (p *parked) gauge() {
-	metrics.ParkedPods.WithLabelValues(p.profile).Set(float64(len(p.pods)))
+func (p *parked) count(change int) {
+	p.held += change
+	metrics.ParkedPods.WithLabelValues(p.profile).Set(float64(p.held))
 }
 
-// janitor lets pods go whose deadline has come, until the context is done.
+// janitor wakes pods whose deadline has come, until the context is done.
 func (p *parked) janitor(ctx context.Context) {
 	ticker := p.clock.NewTicker(janitorPeriod)
 	defer ticker.Stop()
@@ -116,25 +147,23 @@ func (p *parked) janitor(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-ticker.C():
-			p.letGo(p.due())
+			p.wake(p.due())
 		}
 	}
 }
 
-// due takes out the pods whose deadline has come.
+// due lists the pods whose deadline has come since it was asked last.
 func (p *parked) due() []*v1.Pod {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var out []*v1.Pod
 	now := p.clock.Now()
-	for uid, pod := range p.pods {
-		if !pod.until.After(now) {
-			out = append(out, pod.pod)
-			delete(p.pods, uid)
+	for _, one := range p.pods {
+		if !one.over && !now.Before(one.until) {
+			one.over = true
+			p.count(-1)
+			out = append(out, one.pod)
 		}
-	}
-	if len(out) > 0 {
-		p.gauge()
 	}
 	return out
 }

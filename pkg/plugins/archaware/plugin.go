@@ -71,10 +71,11 @@ func New(shared *Shared, recorder verdict.Recorder) func(context.Context, runtim
 			return nil, err
 		}
 		p := &ArchAware{
-			handle: handle, recorder: recorder, platforms: inventory.NewPlatforms(), hosts: &hosts{fallback32: *args.Use32Bit},
+			handle: handle, recorder: recorder, platforms: inventory.NewPlatforms(),
 			closed: args.WhenUnknown == Closed, assumed: args.assumed(), preferred: preferred, classes: map[string]*arch.Host{},
 			operators: utilfeature.DefaultFeatureGate.Enabled(features.TaintTolerationComparisonOperators), told: newTold(clock.RealClock{}),
 		}
+		p.hosts = &hosts{platforms: p.platforms, fallback32: *args.Use32Bit}
 		for _, class := range args.RuntimeClasses {
 			platform, err := arch.Parse(class.Platform)
 			if err != nil {
@@ -113,10 +114,12 @@ func (p *ArchAware) PreEnqueue(_ context.Context, pod *v1.Pod) *fwk.Status {
 	}
 	waiting := p.inspect(pod, &asked)
 	if waiting == "" {
-		p.parked.remove(pod)
+		p.parked.letGo(pod)
 		return nil
 	}
-	p.parked.add(pod)
+	if !p.parked.add(pod) {
+		return nil // it has waited long enough
+	}
 	return fwk.NewStatus(fwk.UnschedulableAndUnresolvable, held(waiting).Message)
 }
 

@@ -2,6 +2,7 @@ package archaware
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -31,7 +32,7 @@ func TestWhereAPodMayGo(t *testing.T) {
 		want      answers
 	}{
 		"one image for both":             {"flexibility: false", "p image=both", answers{"amd": int64(100), "arm": int64(100)}},
-		"the scarce one last":            {"", "p image=both", answers{"amd": int64(97), "arm": int64(100)}},
+		"the scarce one last":            {"", "p image=both", answers{"amd": int64(99), "arm": int64(100)}},
 		"an image for one":               {"", "p image=amd", answers{"amd": int64(100), "arm": fmt.Sprintf(lacks, "arm64", "amd", "amd64")}},
 		"a 32-bit image last":            {"", "p image=old image=both", answers{"amd": int64(100), "arm": fmt.Sprintf(lacks, "arm64", "old", "386")}},
 		"no 32-bit image":                {"use32Bit: false", "p image=old", answers{"amd": fmt.Sprintf(lacks, "amd64", "old", "386"), "arm": fmt.Sprintf(lacks, "arm64", "old", "386")}},
@@ -46,12 +47,12 @@ func TestWhereAPodMayGo(t *testing.T) {
 		"an unknown image, closed":       {"whenUnknown: Closed", "p image=lost", answers{"": `image "lost" cannot be inspected (no answer), and the pod waits until its platforms are known`}},
 		"an unknown image, strict":       {"", "p image=lost annotation:plimsoll.dev/arch-policy=strict", answers{"": `image "lost" cannot be inspected (no answer), and the pod waits until its platforms are known`}},
 		"an image that is inspected":     {"", "p image=busy", answers{"": `waiting for the registry to say for which platforms image "busy" is built`}},
-		"a pod that will not wait":       {"", "p image=busy annotation:plimsoll.dev/arch-policy=prefer", answers{"amd": int64(97), "arm": int64(0)}},
+		"a pod that will not wait":       {"", "p image=busy annotation:plimsoll.dev/arch-policy=prefer", answers{"amd": int64(99), "arm": int64(0)}},
 		"a preference for its images":    {"", "p image=arm annotation:plimsoll.dev/arch-policy=prefer", answers{"amd": int64(0), "arm": int64(100)}},
 		"a pod that opts out":            {"", "p image=arm annotation:plimsoll.dev/arch-policy=off", answers{"amd": int64(100), "arm": int64(100)}},
 		"its own selector":               {"", "p image=busy selector:kubernetes.io/arch=arm64", answers{"amd": int64(100), "arm": int64(100)}},
 		"its own selector, overruling":   {"", "p image=amd selector:kubernetes.io/arch=arm64", answers{"amd": int64(100), "arm": int64(100)}},
-		"its own affinity":              {"preferredArchitectures: [amd64]", "p image=both prefers:kubernetes.io/arch=arm64", answers{"amd": int64(100), "arm": int64(100)}},
+		"its own affinity":               {"preferredArchitectures: [amd64]", "p image=both prefers:kubernetes.io/arch=arm64", answers{"amd": int64(100), "arm": int64(100)}},
 		"an agent of its node":           {"", "p image=amd owner=DaemonSet", answers{"amd": int64(100), "arm": int64(100)}},
 		"a pod that names its node":      {"", "p image=amd selector:kubernetes.io/hostname=arm", answers{"amd": int64(100), "arm": int64(100)}},
 		"a mistake":                      {"", "p image=both annotation:plimsoll.dev/arch=arm", answers{"amd": "node(s) run linux/amd64, and annotation plimsoll.dev/arch lists only arm", "arm": "node(s) run linux/arm64, and annotation plimsoll.dev/arch lists only arm"}},
@@ -115,33 +116,100 @@ func TestAPodThatIsHeldInItsCycleIsParkedToo(t *testing.T) {
 	}
 }
 
-func TestParkedPodsAreLetGoAtTheirDeadlineAndNotBefore(t *testing.T) {
+func TestParkedPodsAreWokenAtTheirDeadlineAndHeldNoMore(t *testing.T) {
 	clock := clocktesting.NewFakeClock(time.Unix(1e9, 0))
-	var gone []string
-	p := newParked("test", 20*time.Second, clock, func(pods []*v1.Pod) {
-		for _, pod := range pods {
-			gone = append(gone, pod.Name)
-		}
-	})
+	p := newParked("test", 20*time.Second, clock, nil)
 	f := &fixture{TB: t}
 	step := func(d time.Duration, want string) {
 		t.Helper()
 		clock.Step(d)
-		gone = nil
-		p.letGo(p.due())
-		if got := strings.Join(gone, " "); got != want {
-			t.Errorf("let %q go, want %q", got, want)
+		var woken []string
+		for _, pod := range p.due() {
+			woken = append(woken, pod.Name)
+		}
+		if got := strings.Join(woken, " "); got != want {
+			t.Errorf("woke %q, want %q", got, want)
 		}
 	}
-	first, second := f.pod("first"), f.pod("second")
-	p.add(first)
+	held := func(pod *v1.Pod, want bool) {
+		t.Helper()
+		if got := p.add(pod); got != want {
+			t.Errorf("%s of %s: held %v, want %v", pod.Name, pod.Spec.Containers[0].Image, got, want)
+		}
+	}
+	first, second := f.pod("first image=busy"), f.pod("second image=busy")
+	held(first, true)
 	step(15*time.Second, "")
-	p.add(second)
-	p.add(first) // again, for another image: its time does not begin anew
+	held(second, true)
+	held(first, true) // again, for whatever reason: its time does not begin anew
 	step(5*time.Second, "first")
-	step(14*time.Second, "")
-	p.remove(second)
-	step(time.Minute, "")
+	held(first, false)
+	p.letGo(first)
+	held(first, false) // another of its images has expired meanwhile
+	changed := f.pod("first image=other")
+	held(changed, true)
+	step(10*time.Second, "")
+	p.letGo(second)
+	step(9*time.Second, "")
+	step(time.Second, "first")
+	held(second, true) // it was let go before its time was over
+	p.forget(second.UID)
+	p.forget(first.UID)
+	step(time.Hour, "")
+	if len(p.pods) != 0 || p.held != 0 {
+		t.Errorf("%d pods are remembered, %d held, after all are gone", len(p.pods), p.held)
+	}
+}
+
+// What the assumption rests on must be a node that the pod can use.
+func TestAnAssumptionKeepsNoPodFromWhereItBelongs(t *testing.T) {
+	const windows = "arch=amd64 cpu=8 memory=32Gi label:kubernetes.io/os=windows label:node.kubernetes.io/windows-build=10.0.20348"
+	for name, tc := range map[string]struct {
+		nodes, pod string
+		free       string // nodes that take it
+	}{
+		"it holds where it can":         {"amd arch=amd64\narm arch=arm64", "p image=lost", "amd"},
+		"one architecture":              {"arm arch=arm64", "p image=lost", "arm"},
+		"a control plane of another":    {"cp arch=amd64 taint:node-role.kubernetes.io/control-plane=:NoSchedule\narm arch=arm64", "p image=lost", "arm cp"},
+		"a taint that is tolerated":     {"gpu arch=amd64 taint:gpu=yes:NoSchedule\narm arch=arm64", "p image=lost tolerates:gpu=yes", "gpu"},
+		"the pod's own pool":            {"amd arch=amd64\narm arch=arm64 label:pool=arm", "p image=lost selector:pool=arm", "amd arm"},
+		"Windows, by selector":          {"amd arch=amd64\nwin " + windows, "p image=lost selector:kubernetes.io/os=windows", "amd win"},
+		"Linux beside Windows":          {"amd arch=amd64\nwin " + windows, "p image=lost", "amd"},
+		"an architecture it lists only": {"amd arch=amd64\narm arch=arm64", "p image=lost annotation:plimsoll.dev/arch=arm64", "arm"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := build(t, "", tc.nodes, knows(t, someImages))
+			got, _ := f.ask(f.pod(tc.pod))
+			var free []string
+			for node, answer := range got {
+				// Taints are others' to judge here.
+				if _, refused := answer.(string); !refused {
+					free = append(free, node)
+				}
+			}
+			slices.Sort(free)
+			if strings.Join(free, " ") != tc.free {
+				t.Errorf("got %v, want it free to go to %s", got, tc.free)
+			}
+		})
+	}
+	f := build(t, "", "amd arch=amd64\nwin "+windows, knows(t, someImages))
+	pod := f.pod("p image=lost")
+	pod.Spec.OS = &v1.PodOS{Name: v1.Windows}
+	if got, _ := f.ask(pod); got["win"] != int64(100) {
+		t.Errorf("a pod for Windows: got %v", got)
+	}
+}
+
+// Our handler may be behind the snapshot by some events.
+func TestANodeThatWasReplacedAMomentAgoIsJudgedAsItIs(t *testing.T) {
+	f := build(t, "", twoNodes, knows(t, someImages))
+	f.platforms.Forget("arm")
+	f.platforms.Observe(node(t, "gone arch=amd64")) // as many as in the snapshot
+	got, _ := f.ask(f.pod("p image=amd"))
+	if _, refused := got["arm"].(string); !refused {
+		t.Errorf("got %v, want arm refused", got)
+	}
 }
 
 func TestFilterAndScoreAllocateNothing(t *testing.T) {

@@ -117,12 +117,15 @@ type places struct {
 	place []int
 }
 
-// points turns an architecture's place into a score.
+// points turns an architecture's place into a score: the best places get all, and
+// all others one point less. How much scarcer one is does not matter, so that
+// flexibility never outweighs a place in the order of GPUs.
 func (p *places) points(name string) int64 {
-	if i := slices.Index(p.names, name); i >= 0 {
-		return fwk.MaxScore - int64(p.place[i])
+	i := slices.Index(p.names, name)
+	if i < 0 || p.place[i] == slices.Min(p.place) {
+		return fwk.MaxScore
 	}
-	return fwk.MaxScore
+	return fwk.MaxScore - 1
 }
 
 // scarcest is the architecture with the last place; empty if all are alike.

@@ -29,14 +29,14 @@ func (p *ArchAware) report(ctx context.Context, r *request, pod *v1.Pod, nodeNam
 		return // the node has left, or was not there when the pod was judged
 	}
 	architecture := p.platforms.Kinds()[kind].Architecture
-	by, reason := p.decided(r, kind, architecture)
+	by, about, reason := p.decided(r, kind, architecture)
 	metrics.ArchPlacements.WithLabelValues(p.handle.ProfileName(), architecture, by).Inc()
 	if reason.Message == "" {
 		return
 	}
 	klog.FromContext(ctx).V(3).Info("Chose architecture", "pod", klog.KObj(pod), "node", nodeName, "reason", reason.Message)
 	if event := map[verdict.Code]string{verdict.ArchAssumed: assumedEvent, verdict.ArchAgainstImages: againstEvent}[reason.Code]; event != "" &&
-		p.told.first(pod.Namespace+" "+reason.Message) {
+		p.told.first(pod.Namespace+" "+event+" "+about) {
 		p.handle.EventRecorder().Eventf(pod, nil, v1.EventTypeWarning, event, "Scheduling", "%s", reason.Message)
 	}
 	if p.recorder != nil {
@@ -44,27 +44,28 @@ func (p *ArchAware) report(ctx context.Context, r *request, pod *v1.Pod, nodeNam
 	}
 }
 
-// decided says what decided the architecture, as a metric's label and in words;
-// without words if nothing had to be decided.
-func (p *ArchAware) decided(r *request, kind int, architecture string) (label string, reason verdict.Reason) {
+// decided says what decided the architecture, as a metric's label and in words,
+// and which image they are about; without words if nothing had to be decided.
+func (p *ArchAware) decided(r *request, kind int, architecture string) (label, about string, reason verdict.Reason) {
 	j := &r.judged[kind]
 	if j.against {
 		image := r.pod.Images[j.Image]
-		return "against_images", verdict.Say(verdict.ArchAgainstImages, "architecture", architecture,
+		return "against_images", image.Name, verdict.Say(verdict.ArchAgainstImages, "architecture", architecture,
 			"image", verdict.Quote(image.Name), "platforms", image.Platforms)
 	}
 	if !r.choice {
-		return "none", verdict.Reason{}
+		return "none", "", verdict.Reason{}
 	}
 	if image := r.unknown(); image != nil && r.pod.Assumed.Len() > 0 {
-		return "assumed", verdict.Say(verdict.ArchAssumed, "architecture", architecture,
+		return "assumed", image.Name, verdict.Say(verdict.ArchAssumed, "architecture", architecture,
 			"image", verdict.Quote(image.Name), "why", image.Why, "platforms", r.pod.Assumed.Union(image.Proven))
 	}
 	if image := r.binding(); image != nil {
-		return "images", verdict.Say(verdict.ArchOfImages, "architecture", architecture,
+		return "images", image.Name, verdict.Say(verdict.ArchOfImages, "architecture", architecture,
 			"image", verdict.Quote(image.Name), "platforms", image.Platforms)
 	}
-	return p.preferredOrFlexible(r, kind, architecture)
+	label, reason = p.preferredOrFlexible(r, kind, architecture)
+	return label, "", reason
 }
 
 func (p *ArchAware) preferredOrFlexible(r *request, kind int, architecture string) (string, verdict.Reason) {

@@ -105,10 +105,15 @@ func (p *ArchAware) read(pod *v1.Pod, asked *intent.Intent, nodes []fwk.NodeInfo
 	if len(refused) > 0 {
 		return nil, refused
 	}
-	p.parked.remove(pod)
+	p.parked.letGo(pod)
 	census := p.platforms.CensusOf(nodes)
-	known := p.hosts.of(p.platforms.Kinds())
-	r.pod.Assumed = p.presentAssumed(&r.pod, census, known)
+	if selection.Stated {
+		census = p.platforms.Count(nodes)
+	}
+	known := p.hosts.all()
+	if r.unknown() != nil && !r.pod.Closed {
+		r.pod.Assumed = p.assumption(&r.pod, pod, nodes)
+	}
 	r.judged = make([]judgement, len(known))
 	for kind, host := range known {
 		r.judged[kind] = p.judge(r, host)
@@ -135,8 +140,7 @@ func (p *ArchAware) readImages(r *request, pod *v1.Pod, selection *intent.Select
 		case pinned && !image.Known && !image.Anywhere:
 			continue // nobody asked for it, and it would change nothing
 		case pinned || r.asked.Policy == intent.ArchPrefer:
-		case answer.State == images.Waiting:
-			p.parked.add(pod)
+		case answer.State == images.Waiting && p.parked.add(pod):
 			refused = append(refused, held(name).Message)
 		case r.pod.Closed && !image.Known && !image.Anywhere && image.Proven.Len() == 0:
 			refused = append(refused, verdict.Say(verdict.ImageUnknown, "image", verdict.Quote(name), "why", image.Why).Message)
@@ -160,18 +164,6 @@ func imageOf(name string, answer *images.Answer) arch.Image {
 		image.Known, image.Platforms = true, answer.Platforms
 	}
 	return image
-}
-
-// presentAssumed is what images that are not known are taken to be built for;
-// empty, which is anything, if no node of the cluster runs that: an assumption
-// must not keep a pod from a cluster of one architecture.
-func (p *ArchAware) presentAssumed(pod *arch.Pod, census *inventory.PlatformCensus, known []*arch.Host) arch.Set {
-	for kind, host := range known {
-		if census.Present(kind) && host.Fit(p.assumed) != arch.NoFit && pod.Preference.Allows(host.Platform().Architecture) {
-			return p.assumed
-		}
-	}
-	return arch.Set{}
 }
 
 // judge says whether nodes of the host's platform can take the pod.
@@ -248,27 +240,19 @@ func severalArchitectures(census *inventory.PlatformCensus, known []*arch.Host) 
 	return false
 }
 
-// summarize tells whether Filter and Score have anything to do.
+// summarize tells whether Filter and Score have anything to do. Filter is left out
+// only if no platform whatever could be refused: the census of nodes may be some
+// moments behind the snapshot.
 func (r *request) summarize(census *inventory.PlatformCensus) {
-	r.filters = census.Tainted > 0
+	r.filters = len(r.pod.Images) > 0 || !r.pod.Preference.Empty() || r.pod.OS != "" || census.Tainted > 0
 	r.present = make([]bool, len(r.judged))
-	for kind := range r.judged {
-		r.present[kind] = census.Present(kind)
-	}
 	best := int64(-1)
 	for kind := range r.judged {
-		j := &r.judged[kind]
-		if j.refusal != "" {
-			r.filters = r.filters || r.present[kind]
-			continue
+		r.present[kind] = census.Present(kind)
+		if j := &r.judged[kind]; r.present[kind] && j.refusal == "" {
+			r.scores = r.scores || best >= 0 && best != j.score
+			best = j.score
 		}
-		if !r.present[kind] {
-			continue
-		}
-		if best >= 0 && best != j.score {
-			r.scores = true
-		}
-		best = j.score
 	}
 }
 
@@ -278,7 +262,7 @@ func (p *ArchAware) verdict(r *request, node *v1.Node) *judgement {
 	if kind := p.platforms.Kind(node); kind < len(r.judged) {
 		return &r.judged[kind]
 	}
-	j := p.judge(r, p.hosts.host(inventory.PlatformOf(node)))
+	j := p.judge(r, p.hosts.of(node))
 	return &j
 }
 

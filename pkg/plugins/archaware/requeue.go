@@ -10,6 +10,7 @@ import (
 	fwk "k8s.io/kube-scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler/util"
 
+	"plimsoll.dev/scheduler/pkg/arch"
 	"plimsoll.dev/scheduler/pkg/images"
 	"plimsoll.dev/scheduler/pkg/intent"
 	"plimsoll.dev/scheduler/pkg/inventory"
@@ -26,55 +27,72 @@ import (
 func (p *ArchAware) EventsToRegister(context.Context) ([]fwk.ClusterEventWithHint, error) {
 	return []fwk.ClusterEventWithHint{
 		// Labels and taints: a new node can be refused by a check that precedes
-		// ours until its taints go.
-		{Event: fwk.ClusterEvent{Resource: fwk.Node, ActionType: fwk.Add | fwk.UpdateNodeLabel | fwk.UpdateNodeTaint}, QueueingHintFn: p.afterNode},
+		// ours until its taints go. Delete: an assumption lasts as long as some
+		// node can meet it.
+		{Event: fwk.ClusterEvent{Resource: fwk.Node, ActionType: fwk.Add | fwk.Delete | fwk.UpdateNodeLabel | fwk.UpdateNodeTaint}, QueueingHintFn: p.afterNode},
 		// Images and annotations have no action of their own, they come as a
 		// general update.
 		{Event: fwk.ClusterEvent{Resource: fwk.Pod, ActionType: fwk.Update}, QueueingHintFn: p.afterOwnChange},
 	}, nil
 }
 
-// afterNode queues pods that a node could take which it could not before.
+// afterNode queues pods that a node could take which it could not before, and
+// pods that wait on an assumption, which may have ended. It runs under the queue's
+// lock for every pod we refused.
 func (p *ArchAware) afterNode(_ klog.Logger, pod *v1.Pod, before, after any) (fwk.QueueingHint, error) {
 	was, is, err := util.As[*v1.Node](before, after)
 	if err != nil {
 		return fwk.Queue, err
 	}
-	if is == nil || !p.takes(pod, is) {
+	asked, err := intent.Parse(pod)
+	switch {
+	case err != nil:
+		return fwk.QueueSkip, nil // no node helps
+	case exempt(pod, &asked) || p.assumes(pod, &asked):
+		return fwk.Queue, nil
+	case is == nil || !p.takes(pod, &asked, is):
 		return fwk.QueueSkip, nil
-	}
-	if was != nil && p.takes(pod, was) {
+	case was != nil && p.alike(was, is) || was != nil && p.takes(pod, &asked, was):
 		return fwk.QueueSkip, nil
 	}
 	return fwk.Queue, nil
 }
 
+// alike tells whether two states of a node are the same to us.
+func (p *ArchAware) alike(was, is *v1.Node) bool {
+	a, b := inventory.ArchTaint(was), inventory.ArchTaint(is)
+	return p.platforms.Kind(was) == p.platforms.Kind(is) && (a == nil) == (b == nil) && (a == nil || a.MatchTaint(b) && a.Value == b.Value)
+}
+
+// assumes tells whether an assumption about an image decides where the pod goes.
+func (p *ArchAware) assumes(pod *v1.Pod, asked *intent.Intent) bool {
+	if asked.Arch.Policy != intent.ArchDefault || p.closed || p.assumed.Empty() {
+		return false
+	}
+	who := asker(pod)
+	return slices.ContainsFunc(intent.Images(pod), func(name string) bool {
+		return p.images.Lookup(who, name).State != images.Known
+	})
+}
+
 // takes tells whether we would let the pod onto the node, by what is known now.
 // What is not known yet might.
-func (p *ArchAware) takes(pod *v1.Pod, node *v1.Node) bool {
-	asked, err := intent.Parse(pod)
-	if err != nil {
-		return false // no node helps
-	}
-	if exempt(pod, &asked) {
-		return true
-	}
+func (p *ArchAware) takes(pod *v1.Pod, asked *intent.Intent, node *v1.Node) bool {
 	if _, blocked := p.taintBlocks(pod, node); blocked {
 		return false
 	}
-	selection := intent.SelectArchitectures(pod)
 	r := &request{asked: asked.Arch}
 	r.pod.Preference, r.pod.OS, r.pod.Beside = asked.Arch.Preference, intent.OS(pod), p.classes[intent.RuntimeClass(pod)]
-	if asked.Arch.Policy == intent.ArchOff || asked.Arch.Policy == intent.ArchPrefer || selection.Stated {
-		return p.judge(r, p.hosts.host(inventory.PlatformOf(node))).refusal == ""
-	}
-	who := asker(pod)
-	for _, name := range intent.Images(pod) {
-		if answer := p.images.Lookup(who, name); answer.State == images.Known {
-			r.pod.Images = append(r.pod.Images, imageOf(name, &answer))
+	selection := intent.SelectArchitectures(pod)
+	if asked.Arch.Policy == intent.ArchDefault && !selection.Stated || asked.Arch.Policy == intent.ArchStrict && !selection.Stated {
+		who := asker(pod)
+		for _, name := range intent.Images(pod) {
+			if answer := p.images.Lookup(who, name); answer.State == images.Known {
+				r.pod.Images = append(r.pod.Images, imageOf(name, &answer))
+			}
 		}
 	}
-	return p.judge(r, p.hosts.host(inventory.PlatformOf(node))).refusal == ""
+	return r.pod.Judge(p.hosts.of(node)).Cause == arch.Fine
 }
 
 // afterOwnChange sees every update of every pod, and asks first whose it is.

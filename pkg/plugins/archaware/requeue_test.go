@@ -41,6 +41,9 @@ func TestOnlyNodesThatHelpQueueAPod(t *testing.T) {
 		"against its own list":                  {"p image=both annotation:plimsoll.dev/arch=amd64", "", "n arch=arm64", fwk.QueueSkip},
 		"for a pod with a mistake":              {"p image=both annotation:plimsoll.dev/arch=x", "", "n arch=arm64", fwk.QueueSkip},
 		"for a pod that selects it":             {"p image=amd selector:kubernetes.io/arch=arm64", "", "n arch=arm64", fwk.Queue},
+		"that goes, for an image that is known": {"p image=amd", "n arch=amd64", "", fwk.QueueSkip},
+		"that goes, under an assumption":        {"p image=lost", "n arch=amd64", "", fwk.Queue},
+		"that is tainted, under an assumption":  {"p image=lost", "n arch=amd64", "n arch=amd64 taint:a=b:NoSchedule", fwk.Queue},
 		"for a pod that opts out":               {"p image=amd annotation:plimsoll.dev/arch-policy=off", "", "n arch=arm64", fwk.Queue},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -49,7 +52,11 @@ func TestOnlyNodesThatHelpQueueAPod(t *testing.T) {
 			if was := node(t, tc.before); was != nil {
 				before = was
 			}
-			got, err := f.afterNode(klog.Background(), f.pod(tc.pod), before, node(t, tc.after))
+			var after any
+			if is := node(t, tc.after); is != nil {
+				after = is
+			}
+			got, err := f.afterNode(klog.Background(), f.pod(tc.pod), before, after)
 			if err != nil || got != tc.want {
 				t.Errorf("got %v, %v, want %v", got, err, tc.want)
 			}
@@ -124,4 +131,22 @@ func TestPodsThatDifferForUsHaveSignaturesOfTheirOwn(t *testing.T) {
 	check("an agent", sign("p image=both owner=DaemonSet", same))
 	check("another namespace", sign("p image=both", func(p *v1.Pod) { p.Namespace = "elsewhere" }))
 	check("an operating system", sign("p image=both", func(p *v1.Pod) { p.Spec.OS = &v1.PodOS{Name: v1.Windows} }))
+}
+
+// BenchmarkAfterNode is what one pod that was refused costs when a node comes that
+// does not help: the queue's lock is held for all of them.
+func BenchmarkAfterNode(b *testing.B) {
+	f := build(b, "", twoNodes, knows(b, someImages))
+	nodes, err := testkit.Nodes("n arch=arm64")
+	if err != nil {
+		b.Fatal(err)
+	}
+	f.platforms.Observe(nodes[0])
+	pod := f.pod("p image=amd")
+	b.ReportAllocs()
+	for b.Loop() {
+		if hint, err := f.afterNode(klog.Background(), pod, nil, nodes[0]); hint != fwk.QueueSkip || err != nil {
+			b.Fatal(hint, err)
+		}
+	}
 }

@@ -14,6 +14,7 @@ import (
 
 	"plimsoll.dev/scheduler/pkg/arch"
 	"plimsoll.dev/scheduler/pkg/images"
+	"plimsoll.dev/scheduler/pkg/inventory"
 	"plimsoll.dev/scheduler/pkg/metrics"
 	"plimsoll.dev/scheduler/pkg/registry"
 )
@@ -122,25 +123,31 @@ func countLookup(profile string, answer *images.Answer) {
 // hosts holds a matcher for every kind of platform. It is safe for concurrent
 // use.
 type hosts struct {
+	platforms  *inventory.Platforms
 	fallback32 bool
 	known      atomic.Pointer[[]*arch.Host]
 }
 
-// of returns the matchers of the kinds, in their order.
-func (h *hosts) of(kinds []arch.Platform) []*arch.Host {
+// all returns the matchers of all kinds there are, by kind.
+func (h *hosts) all() []*arch.Host {
 	var known []*arch.Host
 	if kept := h.known.Load(); kept != nil {
 		known = *kept
 	}
+	kinds := h.platforms.Kinds()
 	if len(known) >= len(kinds) {
-		return known[:len(kinds)]
+		return known
 	}
 	more := slices.Clone(known)
 	for _, platform := range kinds[len(known):] {
-		more = append(more, h.host(platform))
+		more = append(more, arch.NewHost(platform, h.fallback32))
 	}
 	h.known.Store(&more) // two at a time store the same
 	return more
 }
 
-func (h *hosts) host(platform arch.Platform) *arch.Host { return arch.NewHost(platform, h.fallback32) }
+// of returns the matcher of the node's kind.
+func (h *hosts) of(node *v1.Node) *arch.Host {
+	kind := h.platforms.Kind(node)
+	return h.all()[kind]
+}

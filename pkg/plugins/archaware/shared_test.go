@@ -13,6 +13,7 @@ import (
 	"plimsoll.dev/scheduler/internal/testkit"
 	"plimsoll.dev/scheduler/pkg/arch"
 	"plimsoll.dev/scheduler/pkg/intent"
+	"plimsoll.dev/scheduler/pkg/inventory"
 )
 
 // Users name images, and images name registries: the metric must not grow with
@@ -47,15 +48,15 @@ func TestRegistriesInMetricsAreBounded(t *testing.T) {
 }
 
 func TestMatchersAreMadeOnceAKind(t *testing.T) {
-	h := &hosts{fallback32: true}
-	kinds := []arch.Platform{arch.New("linux", "amd64", "", ""), arch.New("linux", "arm64", "", "")}
-	first := h.of(kinds[:1])
-	both := h.of(kinds)
-	if len(first) != 1 || len(both) != 2 || first[0] != both[0] || both[1].Platform() != kinds[1] {
-		t.Errorf("got %v and then %v", first, both)
+	platforms := inventory.NewPlatforms()
+	h := &hosts{platforms: platforms, fallback32: true}
+	amd := h.of(node(t, "a arch=amd64"))
+	arm := h.of(node(t, "b arch=arm64"))
+	if amd.Platform() != arch.New("linux", "amd64", "", "") || arm.Platform() != arch.New("linux", "arm64", "", "") {
+		t.Errorf("got %v and %v", amd, arm)
 	}
-	if again := h.of(kinds[:1]); len(again) != 1 || again[0] != first[0] {
-		t.Errorf("got %v for the first kind, want the same as before", again)
+	if all := h.all(); len(all) != 2 || all[0] != amd || h.of(node(t, "c arch=amd64")) != amd {
+		t.Errorf("got %v, want one matcher for each kind, the same as before", all)
 	}
 }
 
@@ -138,7 +139,7 @@ func TestDemandIsCountedOncePerPod(t *testing.T) {
 // or less is noticed at once.
 func TestSupplyIsAddedUpOnceInAWhile(t *testing.T) {
 	f := build(t, "", "amd-[01-40] arch=amd64 cpu=10 memory=40Gi\narm-01 arch=arm64 cpu=10 memory=40Gi\nbusy-01 arch=arm64 cpu=10 memory=40Gi taint:gpu=:NoSchedule", knows(t, someImages))
-	known := f.hosts.of(f.platforms.Kinds())
+	known := f.hosts.all()
 	free := func(architecture string) int64 {
 		for _, s := range f.scarcity.supply(f.nodes(), f.platforms, known) {
 			if s.Architecture == architecture {
