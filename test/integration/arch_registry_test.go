@@ -189,14 +189,13 @@ func (o *oddRegistry) pushWith(name, platform string, others ...ggcr.Descriptor)
 	return o.image(name)
 }
 
-// profile is the shipped one, with the registry trusted and the deadline and
-// timeout short; change sees the arguments first.
+// profile is the shipped one, with the registry trusted; change sees the arguments
+// first.
 func (o *oddRegistry) profile(change func(*archaware.Args)) string {
 	o.t.Helper()
 	args := archaware.DefaultArgs()
 	args.Registries = []archaware.RegistryArgs{{Name: o.Host, CAFile: o.CAFile}}
 	args.AllowedNetworks = []string{"127.0.0.0/8"}
-	args.DeadlineSeconds, args.TimeoutSeconds = 3, 2
 	if change != nil {
 		change(&args)
 	}

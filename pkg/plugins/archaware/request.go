@@ -107,8 +107,8 @@ func (p *ArchAware) read(pod *v1.Pod, asked *intent.Intent, nodes []fwk.NodeInfo
 	}
 	p.parked.letGo(pod)
 	census := p.platforms.CensusOf(nodes)
-	if selection.Stated {
-		census = p.platforms.Count(nodes)
+	if selection.Stated && len(r.pod.Images) > 0 {
+		census = p.platforms.Count(nodes) // what wins must be there
 	}
 	known := p.hosts.all()
 	if r.unknown() != nil && !r.pod.Closed {
