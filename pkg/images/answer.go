@@ -56,9 +56,10 @@ func (a Asker) clone() Asker {
 // Answer is what is known of an image.
 type Answer struct {
 	State State
-	// Platforms are the image's, from the registry. Known only.
+	// Platforms are the image's, from the registry: Known, or Waiting for news of
+	// what was known before.
 	Platforms arch.Set
-	// Anywhere: an artifact, which constrains nothing. Known only.
+	// Anywhere: an artifact, which constrains nothing; when as for Platforms.
 	Anywhere bool
 	// Digest is that of the index or manifest the reference names now. Empty if
 	// the registry has not said it.
@@ -281,10 +282,10 @@ func (s *Store) advance(v *view, o outcome, now time.Time) {
 // answer says it in the caller's terms.
 func (s *Store) answer(o outcome, who Asker, image string, now time.Time) Answer {
 	a := Answer{State: o.state, Stale: o.stale, Problem: o.problem, Message: o.message}
-	if o.state == Known {
+	if o.state == Known || o.state == Waiting && o.from != nil && o.from.manifest.Digest != "" {
 		m := &o.from.manifest
 		a.Platforms, a.Digest, a.Anywhere = m.Platforms, m.Digest, m.Kind == registry.Artifact
-		if !a.Anywhere && m.Platforms.Len() == 0 {
+		if o.state == Known && !a.Anywhere && m.Platforms.Len() == 0 {
 			a = Answer{Digest: m.Digest, Message: "the registry does not say for which platforms the image is built"}
 		}
 	}

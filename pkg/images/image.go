@@ -91,7 +91,7 @@ func (n *name) forget(s *Store) {
 			break
 		}
 	}
-	if len(n.image.waiting) > 0 || n.image.public.retry.isSet() && n.image.public.trouble != "" {
+	if len(n.image.waiting) > 0 || n.image.public.retry.isSet() && n.image.public.failed() {
 		s.tellName(n.text)
 	}
 }

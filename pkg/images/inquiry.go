@@ -142,7 +142,11 @@ type face struct {
 func (q *inquiry) face(now time.Time) face {
 	switch r := q.read(now); r.state {
 	case Known:
-		return face{state: Known, digest: q.manifest.Digest}
+		f := face{state: Known, digest: q.manifest.Digest}
+		if q.manifest.Sparse { // more of the same index
+			f.digest += " " + q.manifest.Platforms.String()
+		}
+		return f
 	case Unknown:
 		return face{state: Unknown, problem: q.problem, failed: q.failed()}
 	default:

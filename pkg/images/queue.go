@@ -38,7 +38,8 @@ type task interface {
 //   - A host has one worker until its first answer, then mostPerHost.
 //   - A host that did not answer is suspect until it does: one worker, and a
 //     pause after each attempt, during which its tasks hold none.
-//   - All suspect hosts together have half of the workers at most.
+//   - All hosts that are suspect or have not answered yet have three quarters of
+//     the workers at most, together: those that answer always find some.
 //
 // Guarded by the store's lock. Each inquiry and each view is in it once at
 // most, and pinned: what bounds pins bounds the queue.
@@ -47,10 +48,10 @@ type queue struct {
 	// perHost and perSuspects are shares of the workers.
 	perHost, perSuspects int
 	lines                map[string]*line
-	// ready are the lines that have a task which may be taken; suspects those of
-	// them that did not answer.
+	// ready are the lines of hosts that answer which have a task to be taken;
+	// suspects those of all other hosts.
 	ready, suspects []*line
-	// busy counts tasks being done; probing those of suspect hosts.
+	// busy counts tasks being done; probing those of hosts among suspects.
 	busy, probing int
 }
 
@@ -75,8 +76,8 @@ type line struct {
 }
 
 func newQueue(s *Store, workers int) *queue {
-	half := (workers + 1) / 2
-	return &queue{store: s, perHost: min(mostPerHost, half), perSuspects: half, lines: map[string]*line{}}
+	half, most := (workers+1)/2, (3*workers+3)/4
+	return &queue{store: s, perHost: min(mostPerHost, half), perSuspects: most, lines: map[string]*line{}}
 }
 
 func (q *queue) push(t task) {
@@ -110,7 +111,7 @@ func (q *queue) pop() task {
 	l.tasks = l.tasks[1:]
 	q.busy++
 	l.busy++
-	if l.strikes > 0 {
+	if !l.trusted {
 		l.probing = true
 		q.probing++
 	}
@@ -170,7 +171,7 @@ func (q *queue) list(l *line) {
 		return
 	}
 	l.isReady = true
-	if l.strikes > 0 {
+	if !l.trusted {
 		q.suspects = append(q.suspects, l)
 	} else {
 		q.ready = append(q.ready, l)

@@ -15,6 +15,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/validate/content"
+	"k8s.io/klog/v2"
 	"k8s.io/kubernetes/pkg/credentialprovider"
 	pullsecrets "k8s.io/kubernetes/pkg/credentialprovider/secrets"
 
@@ -123,7 +124,8 @@ func (s *Store) readPullSecret(ctx context.Context, key secretKey, old *pullSecr
 		case err == nil || apierrors.IsNotFound(err):
 			fresh.problem, lasts = "not found", min(s.tagTTL, missingFor)
 		default:
-			fresh.problem, lasts = clip(err.Error()), min(s.tagTTL, missingFor)
+			fresh.problem, lasts = unreadable(err), min(s.tagTTL, missingFor)
+			klog.FromContext(ctx).V(2).Info("Could not read a pull secret", "secret", klog.KRef(key.namespace, key.name), "err", err)
 			if old != nil {
 				fresh.secret = old.secret
 			}
@@ -227,4 +229,13 @@ func basicAuth(c *registry.Credential) string {
 		return ""
 	}
 	return base64.StdEncoding.EncodeToString([]byte(c.Username + ":" + c.Password))
+}
+
+// unreadable says why a secret could not be read, to the pod's owner: the API
+// server's own words name addresses and accounts.
+func unreadable(err error) string {
+	if apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err) {
+		return "the scheduler may not read it"
+	}
+	return "it cannot be read now"
 }

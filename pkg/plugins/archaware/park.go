@@ -59,8 +59,12 @@ func (p *ArchAware) activate(pods []*v1.Pod) {
 	p.handle.Activate(klog.Background(), byName)
 }
 
-// janitorPeriod is how late a pod may be let go at most.
-const janitorPeriod = time.Second
+// janitorPeriod is how late a pod may be let go at most; every sweepEvery-th time
+// the janitor also sweeps.
+const (
+	janitorPeriod = time.Second
+	sweepEvery    = 60
+)
 
 // parked are the pods that are held back for their images. Whatever happens to
 // the store's own notice, each is woken at its deadline: the queue never does
@@ -71,6 +75,8 @@ type parked struct {
 	deadline time.Duration
 	clock    clock.WithTicker
 	wake     func([]*v1.Pod)
+	// waits tells whether a pod of that key and UID is there and has no node.
+	waits func(key string, uid types.UID) bool
 
 	mu   sync.Mutex
 	pods map[types.UID]*parkedPod
@@ -79,14 +85,16 @@ type parked struct {
 }
 
 type parkedPod struct {
+	key string
+	// pod is nil once it was woken.
 	pod    *v1.Pod
 	images []string
 	until  time.Time
 	over   bool
 }
 
-func newParked(profile string, deadline time.Duration, c clock.WithTicker, wake func([]*v1.Pod)) *parked {
-	return &parked{profile: profile, deadline: deadline, clock: c, wake: wake, pods: map[types.UID]*parkedPod{}}
+func newParked(profile string, deadline time.Duration, c clock.WithTicker, wake func([]*v1.Pod), waits func(string, types.UID) bool) *parked {
+	return &parked{profile: profile, deadline: deadline, clock: c, wake: wake, waits: waits, pods: map[types.UID]*parkedPod{}}
 }
 
 // add parks the pod; one that is parked already keeps its deadline. It is false
@@ -100,7 +108,7 @@ func (p *parked) add(pod *v1.Pod) bool {
 		return now.Before(before.until)
 	}
 	p.drop(pod.UID)
-	p.pods[pod.UID] = &parkedPod{pod: pod, images: intent.Images(pod), until: now.Add(p.deadline)}
+	p.pods[pod.UID] = &parkedPod{key: klog.KObj(pod).String(), pod: pod, images: intent.Images(pod), until: now.Add(p.deadline)}
 	p.count(1)
 	return true
 }
@@ -113,6 +121,14 @@ func (p *parked) letGo(pod *v1.Pod) {
 	if one, found := p.pods[pod.UID]; found && !one.over {
 		p.drop(pod.UID)
 	}
+}
+
+// holds tells whether the pod is held back.
+func (p *parked) holds(pod *v1.Pod) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	one, found := p.pods[pod.UID]
+	return found && !one.over
 }
 
 // forget drops a pod that needs us no more: it has a node, or is gone.
@@ -142,12 +158,15 @@ func (p *parked) count(change int) {
 func (p *parked) janitor(ctx context.Context) {
 	ticker := p.clock.NewTicker(janitorPeriod)
 	defer ticker.Stop()
-	for {
+	for round := 0; ; round++ {
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C():
 			p.wake(p.due())
+			if round%sweepEvery == 0 {
+				p.sweep()
+			}
 		}
 	}
 }
@@ -163,7 +182,30 @@ func (p *parked) due() []*v1.Pod {
 			one.over = true
 			p.count(-1)
 			out = append(out, one.pod)
+			one.pod = nil
 		}
 	}
 	return out
+}
+
+// sweep drops pods that are gone. Their deletion tells us, unless it came before
+// they were parked: the queue may be behind.
+func (p *parked) sweep() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for uid, one := range p.pods {
+		if one.over && !p.waits(one.key, uid) {
+			p.drop(uid)
+		}
+	}
+}
+
+// waits tells whether a pod of that key and UID is there and has no node.
+func (p *ArchAware) waits(key string, uid types.UID) bool {
+	obj, found, err := p.handle.SharedInformerFactory().Core().V1().Pods().Informer().GetIndexer().GetByKey(key)
+	if err != nil || !found {
+		return false
+	}
+	pod, ok := obj.(*v1.Pod)
+	return ok && pod.UID == uid && pod.Spec.NodeName == ""
 }

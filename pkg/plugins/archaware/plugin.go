@@ -90,7 +90,7 @@ func New(shared *Shared, recorder verdict.Recorder) func(context.Context, runtim
 		if p.images, err = shared.store(ctx, &args, handle); err != nil {
 			return nil, fmt.Errorf("%s: %w", Name, err)
 		}
-		p.parked = newParked(handle.ProfileName(), args.deadline(), clock.RealClock{}, p.activate)
+		p.parked = newParked(handle.ProfileName(), args.deadline(), clock.RealClock{}, p.activate, p.waits)
 		if err := p.watch(); err != nil {
 			return nil, err
 		}

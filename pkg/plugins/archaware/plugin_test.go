@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 	clocktesting "k8s.io/utils/clock/testing"
 
@@ -118,7 +119,8 @@ func TestAPodThatIsHeldInItsCycleIsParkedToo(t *testing.T) {
 
 func TestParkedPodsAreWokenAtTheirDeadlineAndHeldNoMore(t *testing.T) {
 	clock := clocktesting.NewFakeClock(time.Unix(1e9, 0))
-	p := newParked("test", 20*time.Second, clock, nil)
+	there := map[types.UID]bool{"first": true, "second": true}
+	p := newParked("test", 20*time.Second, clock, nil, func(_ string, uid types.UID) bool { return there[uid] })
 	f := &fixture{TB: t}
 	step := func(d time.Duration, want string) {
 		t.Helper()
@@ -153,8 +155,11 @@ func TestParkedPodsAreWokenAtTheirDeadlineAndHeldNoMore(t *testing.T) {
 	step(9*time.Second, "")
 	step(time.Second, "first")
 	held(second, true) // it was let go before its time was over
+	p.sweep()
+	held(changed, false) // still remembered
 	p.forget(second.UID)
-	p.forget(first.UID)
+	delete(there, first.UID)
+	p.sweep()
 	step(time.Hour, "")
 	if len(p.pods) != 0 || p.held != 0 {
 		t.Errorf("%d pods are remembered, %d held, after all are gone", len(p.pods), p.held)
@@ -209,6 +214,22 @@ func TestANodeThatWasReplacedAMomentAgoIsJudgedAsItIs(t *testing.T) {
 	got, _ := f.ask(f.pod("p image=amd"))
 	if _, refused := got["arm"].(string); !refused {
 		t.Errorf("got %v, want arm refused", got)
+	}
+}
+
+// A pod that has waited its time is judged by what was known of an image before,
+// if news of that is all there is to wait for.
+func TestAPodThatWaitsNoMoreGoesByWhatWasKnown(t *testing.T) {
+	f := build(t, "", twoNodes, knows(t, someImages))
+	f.images.(*known).answers["renewed"] = images.Answer{State: images.Waiting, Platforms: setOf(t, "linux/arm64")}
+	pod := f.pod("p image=renewed")
+	if got, _ := f.ask(pod); got[""] == nil {
+		t.Fatalf("got %v, want the pod held", got)
+	}
+	f.parked.pods[pod.UID].until = time.Unix(0, 0)
+	got, _ := f.ask(pod)
+	if _, refused := got["amd"].(string); !refused || got["arm"] != int64(100) {
+		t.Errorf("got %v, want it on arm, and not on amd, which is assumed of what nobody knows", got)
 	}
 }
 

@@ -154,14 +154,12 @@ func (p *ArchAware) readImages(r *request, pod *v1.Pod, selection *intent.Select
 func imageOf(name string, answer *images.Answer) arch.Image {
 	image := arch.Image{Name: name, Proven: answer.Proven, Disproved: answer.Disproved, Why: answer.Message}
 	switch {
-	case answer.State != images.Known:
-		if image.Why == "" {
-			image.Why = "not inspected yet"
-		}
 	case answer.Anywhere:
 		image.Anywhere = true
-	default:
+	case !answer.Platforms.Empty(): // if no more than what it was known for before
 		image.Known, image.Platforms = true, answer.Platforms
+	case image.Why == "":
+		image.Why = "not inspected yet"
 	}
 	return image
 }

@@ -44,6 +44,9 @@ func (p *ArchAware) afterNode(_ klog.Logger, pod *v1.Pod, before, after any) (fw
 	if err != nil {
 		return fwk.Queue, err
 	}
+	if p.parked.holds(pod) {
+		return fwk.QueueSkip, nil // it waits for no node
+	}
 	asked, err := intent.Parse(pod)
 	switch {
 	case err != nil:
