@@ -147,21 +147,6 @@ func (h *Host) Fit(s Set) Fit {
 	return best
 }
 
-// FitAll is the worst fit of a pod's images, and the index of the first that
-// fits so badly. A pod without images is Native, and its culprit -1.
-func (h *Host) FitAll(sets []Set) (fit Fit, culprit int) {
-	fit, culprit = Native, -1
-	for i, s := range sets {
-		if f := h.Fit(s); culprit < 0 || f < fit {
-			fit, culprit = f, i
-		}
-		if fit == NoFit {
-			break
-		}
-	}
-	return fit, culprit
-}
-
 // String shows what the host takes:
 //
 //	linux/arm64: native linux/arm64; fallback linux/arm/v5, linux/arm/v6, linux/arm/v7, linux/arm/v8

@@ -106,7 +106,7 @@ func TestAPodFitsAsItsWorstImageDoes(t *testing.T) {
 		culprit int
 	}{
 		"no images":               {nil, Native, -1},
-		"all native":              {[]Set{both, both}, Native, 0},
+		"all native":              {[]Set{both, both}, Native, -1},
 		"one is a fallback":       {[]Set{both, arm32, both}, Fallback, 1},
 		"two are fallbacks":       {[]Set{both, arm32, arm32}, Fallback, 1},
 		"one does not fit":        {[]Set{both, arm32, x86, both}, NoFit, 2},
@@ -115,8 +115,12 @@ func TestAPodFitsAsItsWorstImageDoes(t *testing.T) {
 		"the bad one comes first": {[]Set{x86, arm32}, NoFit, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got, culprit := h.FitAll(tc.sets); got != tc.want || culprit != tc.culprit {
-				t.Errorf("got %v because of %d, want %v because of %d", got, culprit, tc.want, tc.culprit)
+			var pod Pod
+			for _, s := range tc.sets {
+				pod.Images = append(pod.Images, Image{Known: true, Platforms: s})
+			}
+			if got := pod.Judge(h); got.Fit != tc.want || got.Image != tc.culprit {
+				t.Errorf("got %v because of %d, want %v because of %d", got.Fit, got.Image, tc.want, tc.culprit)
 			}
 		})
 	}
@@ -208,7 +212,6 @@ func TestMatchingAllocatesNothing(t *testing.T) {
 		for _, s := range sets {
 			h.Fit(s)
 		}
-		h.FitAll(sets)
 	}); n != 0 {
 		t.Errorf("%v allocations, want none", n)
 	}
@@ -232,11 +235,14 @@ func BenchmarkFit(b *testing.B) {
 	}
 }
 
-func BenchmarkFitAll(b *testing.B) {
-	h, sets := NewHost(must(b, "linux/arm64"), true), []Set{setOf(b, all), setOf(b, "linux/amd64 linux/arm64"), setOf(b, "linux/arm64")}
+func BenchmarkJudge(b *testing.B) {
+	h, pod := NewHost(must(b, "linux/arm64"), true), Pod{}
+	for _, text := range []string{all, "linux/amd64 linux/arm64", "linux/arm64"} {
+		pod.Images = append(pod.Images, Image{Known: true, Platforms: setOf(b, text)})
+	}
 	b.ReportAllocs()
 	for b.Loop() {
-		h.FitAll(sets)
+		pod.Judge(h)
 	}
 }
 

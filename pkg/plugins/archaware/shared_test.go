@@ -3,6 +3,7 @@ package archaware
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -173,5 +174,14 @@ func TestPodsThatPullWithDifferentSecretsAskForThemselves(t *testing.T) {
 	}
 	if got := intent.PullSecrets(&v1.Pod{Spec: v1.PodSpec{ImagePullSecrets: []v1.LocalObjectReference{{}}}}); len(got) != 0 {
 		t.Errorf("a reference without a name counts as %v", got)
+	}
+}
+
+func TestEveryEventIsInTheGuide(t *testing.T) {
+	guide := string(testkit.RepoFile(t, "docs/guide/architectures.md"))
+	for _, event := range []string{assumedEvent, againstEvent} {
+		if !strings.Contains(guide, "`"+event+"`") {
+			t.Errorf("the guide does not say what event %s is", event)
+		}
 	}
 }
