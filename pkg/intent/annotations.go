@@ -29,7 +29,9 @@ type Annotation struct {
 	Forms   string
 	Example string
 	Doc     string
-	parse   func(value string, into *Intent) bool
+	// Needs is the annotation without which this one means nothing; "" if none.
+	Needs string
+	parse func(value string, into *Intent) bool
 }
 
 // Annotations lists every annotation that this version knows.
@@ -41,7 +43,7 @@ func Annotations() []Annotation {
 		Doc: "The utilization to which nodes are filled when this pod is placed, in percent of allocatable. " +
 			"It takes the place of the profile's and the pool's target for this pod only.",
 		parse: parseTarget,
-	}}, append(gpuAnnotations(), archAnnotations()...)...)
+	}}, slices.Concat(gpuAnnotations(), archAnnotations(), topologyAnnotations())...)
 }
 
 // Intent is what one pod asks for. The zero value asks for nothing beyond the
@@ -53,6 +55,8 @@ type Intent struct {
 	GPU GPU
 	// Arch is what the pod asks of its nodes' architecture.
 	Arch Arch
+	// Topology is what the pod asks of its place.
+	Topology Topology
 }
 
 // AnnotationError says which annotation of a pod is wrong and what would be
@@ -85,11 +89,16 @@ func Parse(pod *v1.Pod) (Intent, error) {
 	for _, key := range keys {
 		value := pod.Annotations[key]
 		i := slices.IndexFunc(known, func(a Annotation) bool { return a.Key == key })
+		with := out // nothing of what is refused stays
 		switch {
 		case i < 0:
 			errs = append(errs, &AnnotationError{key, value, "this version of Plimsoll knows only " + knownKeys(known)})
-		case !known[i].parse(value, &out):
+		case !known[i].parse(value, &with):
 			errs = append(errs, &AnnotationError{key, value, known[i].Forms})
+		case known[i].Needs != "" && !slices.Contains(keys, known[i].Needs):
+			errs = append(errs, &AnnotationError{key, value, "want " + known[i].Needs + " as well: it means nothing without"})
+		default:
+			out = with
 		}
 	}
 	return out, errors.Join(errs...)
@@ -123,10 +132,15 @@ func knownKeys(known []Annotation) string {
 }
 
 func parseTarget(value string, into *Intent) bool {
-	percent, err := strconv.ParseInt(value, 10, 64)
-	if err != nil || percent < 1 || percent > 100 || strconv.FormatInt(percent, 10) != value {
+	return parseWhole(value, 100, &into.TargetPercent)
+}
+
+// parseWhole reads a number from 1 to most in its shortest form.
+func parseWhole(value string, most int64, into *int64) bool {
+	number, err := strconv.ParseInt(value, 10, 64)
+	if err != nil || number < 1 || number > most || strconv.FormatInt(number, 10) != value {
 		return false
 	}
-	into.TargetPercent = percent
+	*into = number
 	return true
 }

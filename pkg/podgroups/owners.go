@@ -1,0 +1,192 @@
+package podgroups
+
+import (
+	"fmt"
+	"strconv"
+
+	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
+	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/informers"
+	appslisters "k8s.io/client-go/listers/apps/v1"
+	batchlisters "k8s.io/client-go/listers/batch/v1"
+	corelisters "k8s.io/client-go/listers/core/v1"
+	"k8s.io/client-go/tools/cache"
+)
+
+// desiredReplicas is where a Deployment notes on its ReplicaSets how many pods
+// it wants in all.
+const desiredReplicas = "deployment.kubernetes.io/desired-replicas"
+
+// owners reads sizes from the kinds of owners that Kubernetes has.
+type owners struct {
+	replicaSets  appslisters.ReplicaSetLister
+	statefulSets appslisters.StatefulSetLister
+	controllers  corelisters.ReplicationControllerLister
+	jobs         batchlisters.JobLister
+}
+
+// asks is what matters here of an owner: Size's fields of these names.
+type asks struct{ gang, total int64 }
+
+// watchOwners registers the informers of owners.
+func watchOwners(factory informers.SharedInformerFactory, onChange func(namespace, id string)) (owners, error) {
+	replicaSets, statefulSets := factory.Apps().V1().ReplicaSets(), factory.Apps().V1().StatefulSets()
+	controllers, jobs := factory.Core().V1().ReplicationControllers(), factory.Batch().V1().Jobs()
+	// A cluster may keep many finished Jobs, and most of a Job is its template.
+	if err := jobs.Informer().SetTransform(trimJob); err != nil {
+		return owners{}, fmt.Errorf("watching Jobs: %w", err)
+	}
+	for _, err := range []error{
+		follow(replicaSets.Informer(), "ReplicaSets", ofReplicaSet, byUID[*appsv1.ReplicaSet](onChange)),
+		follow(statefulSets.Informer(), "StatefulSets", ofStatefulSet, byUID[*appsv1.StatefulSet](onChange)),
+		follow(controllers.Informer(), "ReplicationControllers", ofController, byUID[*v1.ReplicationController](onChange)),
+		follow(jobs.Informer(), "Jobs", ofJob, byUID[*batchv1.Job](onChange)),
+	} {
+		if err != nil {
+			return owners{}, err
+		}
+	}
+	return owners{replicaSets.Lister(), statefulSets.Lister(), controllers.Lister(), jobs.Lister()}, nil
+}
+
+// of is the size of the owner's pods; zero if there is no such owner, or it is of
+// a kind that is not known here.
+func (o *owners) of(namespace string, owner *metav1.OwnerReference) Size {
+	if owner == nil {
+		return Size{}
+	}
+	switch owner.Kind {
+	case "ReplicaSet":
+		found, err := o.replicaSets.ReplicaSets(namespace).Get(owner.Name)
+		return sizeOf(found, err, owner, ofReplicaSet)
+	case "StatefulSet":
+		found, err := o.statefulSets.StatefulSets(namespace).Get(owner.Name)
+		return sizeOf(found, err, owner, ofStatefulSet)
+	case "ReplicationController":
+		found, err := o.controllers.ReplicationControllers(namespace).Get(owner.Name)
+		return sizeOf(found, err, owner, ofController)
+	case "Job":
+		found, err := o.jobs.Jobs(namespace).Get(owner.Name)
+		return sizeOf(found, err, owner, ofJob)
+	}
+	return Size{}
+}
+
+// sizeOf reads what a lister found. A UID tells the owner from another one of its
+// name: a successor, or an object of another API group with a kind of the same name.
+func sizeOf[T metav1.Object](found T, err error, owner *metav1.OwnerReference, read func(T) asks) Size {
+	if err != nil || found.GetUID() != owner.UID {
+		return Size{}
+	}
+	a := read(found)
+	return Size{Gang: a.gang, Total: a.total, Source: owner.Kind + " " + found.GetNamespace() + "/" + found.GetName()}
+}
+
+// ofReplicaSet: a rollout grows a new ReplicaSet step by step, and only its
+// Deployment knows up to where.
+func ofReplicaSet(set *appsv1.ReplicaSet) asks {
+	now := count(set.Spec.Replicas)
+	desired, err := strconv.ParseInt(set.Annotations[desiredReplicas], 10, 32)
+	if err != nil {
+		desired = now
+	}
+	return asks{now, max(now, desired)}
+}
+
+// ofStatefulSet: unless its policy is Parallel, each pod is created once the one
+// before is ready, and would wait for the others for ever.
+func ofStatefulSet(set *appsv1.StatefulSet) asks {
+	replicas := count(set.Spec.Replicas)
+	if set.Spec.PodManagementPolicy == appsv1.ParallelPodManagement {
+		return asks{replicas, replicas}
+	}
+	return asks{1, replicas}
+}
+
+func ofController(controller *v1.ReplicationController) asks {
+	replicas := count(controller.Spec.Replicas)
+	return asks{replicas, replicas}
+}
+
+// ofJob: as many as run at a time, as long as so many are still to succeed.
+func ofJob(job *batchv1.Job) asks {
+	pods := count(job.Spec.Parallelism)
+	if job.Spec.Completions != nil {
+		pods = max(1, min(pods, int64(*job.Spec.Completions)-int64(job.Status.Succeeded)))
+	}
+	return asks{pods, pods}
+}
+
+// count is a number of replicas: 1 unless it is said, and at least that, since a
+// pod asks.
+func count(replicas *int32) int64 {
+	if replicas == nil {
+		return 1
+	}
+	return max(1, int64(*replicas))
+}
+
+// trimJob drops what is large and nobody here reads. It leaves the object itself
+// as it is.
+func trimJob(obj any) (any, error) {
+	job, ok := obj.(*batchv1.Job)
+	if !ok {
+		return obj, nil // the key of an object that is gone
+	}
+	return &batchv1.Job{
+		TypeMeta: job.TypeMeta,
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: job.Namespace, Name: job.Name, UID: job.UID, ResourceVersion: job.ResourceVersion, Generation: job.Generation,
+			CreationTimestamp: job.CreationTimestamp, DeletionTimestamp: job.DeletionTimestamp, Labels: job.Labels, OwnerReferences: job.OwnerReferences,
+		},
+		Spec:   batchv1.JobSpec{Parallelism: job.Spec.Parallelism, Completions: job.Spec.Completions, CompletionMode: job.Spec.CompletionMode, Suspend: job.Spec.Suspend},
+		Status: batchv1.JobStatus{Active: job.Status.Active, Succeeded: job.Status.Succeeded, Failed: job.Status.Failed},
+	}, nil
+}
+
+// byUID tells of objects by their UID, byName by their name.
+func byUID[T metav1.Object](tell func(namespace, id string)) func(T) {
+	return func(obj T) { tell(obj.GetNamespace(), string(obj.GetUID())) }
+}
+
+func byName[T metav1.Object](tell func(namespace, id string)) func(T) {
+	return func(obj T) { tell(obj.GetNamespace(), obj.GetName()) }
+}
+
+// follow tells of objects that come, go, or change in what read returns of them.
+// One that takes another's place under its name is both.
+func follow[T metav1.Object, R comparable](informer cache.SharedIndexInformer, what string, read func(T) R, tell func(T)) error {
+	_, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc: func(obj any) { each(obj, tell) },
+		UpdateFunc: func(before, after any) {
+			old, isOld := before.(T)
+			now, isNow := after.(T)
+			switch {
+			case !isOld || !isNow:
+			case old.GetUID() != now.GetUID():
+				tell(old)
+				tell(now)
+			case read(old) != read(now):
+				tell(now)
+			}
+		},
+		DeleteFunc: func(obj any) {
+			if gone, ok := obj.(cache.DeletedFinalStateUnknown); ok {
+				obj = gone.Obj
+			}
+			each(obj, tell)
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("watching %s: %w", what, err)
+	}
+	return nil
+}
+
+func each[T any](obj any, tell func(T)) {
+	if typed, ok := obj.(T); ok {
+		tell(typed)
+	}
+}
