@@ -71,26 +71,6 @@ func TestTypeMeta(t *testing.T) {
 	}
 }
 
-func TestIdlePluginsTakeNoArguments(t *testing.T) {
-	p, err := NewIdle("Topology", raw("{}"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, status := p.PreFilter(t.Context(), nil, nil, nil); !status.IsSkip() {
-		t.Errorf("PreFilter says %v, want Skip", status)
-	}
-	if status := p.PreScore(t.Context(), nil, nil, nil); !status.IsSkip() {
-		t.Errorf("PreScore says %v, want Skip", status)
-	}
-	// Without events of its own, the framework would register all there are.
-	if events, err := p.EventsToRegister(t.Context()); err != nil || len(events) != 0 {
-		t.Errorf("events %v and error %v, want none", events, err)
-	}
-	if _, err := NewIdle("Topology", raw("levels: [zone]")); err == nil || !strings.Contains(err.Error(), `unknown field "levels"`) {
-		t.Errorf("arguments without effect: error %v, want them refused", err)
-	}
-}
-
 func TestDenseRankKeepsOrderFromTheTop(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		// Few distinct values as well as many, runs of equal ones included.

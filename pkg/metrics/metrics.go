@@ -14,6 +14,7 @@ const (
 	archAware = "archaware"
 	binPack   = "binpack"
 	gpuSlice  = "gpuslice"
+	topology  = "topology"
 )
 
 // The metrics live as long as the process, like those of the scheduler itself,
@@ -102,6 +103,45 @@ var (
 		StabilityLevel: metrics.ALPHA,
 	}, []string{"profile", "architecture"})
 
+	// Groups counts the attempts at groups that are placed whole or not at all.
+	Groups = metrics.NewCounterVec(&metrics.CounterOpts{
+		Namespace: namespace, Subsystem: topology, Name: "groups_total",
+		Help: "Attempts at groups that are placed whole or not at all, by result: placed, gave_up (a pod found no node in the chosen domain), " +
+			"timed_out (not all pods had a place in time).",
+		StabilityLevel: metrics.ALPHA,
+	}, []string{"profile", "result"})
+
+	// GroupWait shows how long members wait for each other.
+	GroupWait = metrics.NewHistogramVec(&metrics.HistogramOpts{
+		Namespace: namespace, Subsystem: topology, Name: "group_wait_duration_seconds",
+		Help:           "Time from the first member of a group having a place until enough have one for the group to start.",
+		Buckets:        []float64{.01, .05, .1, .5, 1, 2.5, 5, 10, 30, 60, 120, 300},
+		StabilityLevel: metrics.ALPHA,
+	}, []string{"profile"})
+
+	// ReservedPods shows how much room waits for members of groups.
+	ReservedPods = metrics.NewGaugeVec(&metrics.GaugeOpts{
+		Namespace: namespace, Subsystem: topology, Name: "reserved_pods",
+		Help:           "Pods of groups for which room is reserved that they have not taken yet.",
+		StabilityLevel: metrics.ALPHA,
+	}, []string{"profile"})
+
+	// TopologyPlacements counts pods by what decided their domain.
+	TopologyPlacements = metrics.NewCounterVec(&metrics.CounterOpts{
+		Namespace: namespace, Subsystem: topology, Name: "placements_total",
+		Help: "Pods bound that asked for a place in the topology, by what came of it: together (in their group's domain), climbed (in a broader one than " +
+			"preferred), apart (outside it), spread (by min-per-zone), left_to_constraints (the pod's own topologySpreadConstraints), near and far " +
+			"(in a zone with and without ready endpoints of its Services), none (nothing to decide).",
+		StabilityLevel: metrics.ALPHA,
+	}, []string{"profile", "result"})
+
+	// HintsDropped counts Services that lose their hints.
+	HintsDropped = metrics.NewCounterVec(&metrics.CounterOpts{
+		Namespace: namespace, Subsystem: topology, Name: "hints_dropped_total",
+		Help:           "Events about Services whose number of endpoints makes the control plane drop same-zone hints.",
+		StabilityLevel: metrics.ALPHA,
+	}, []string{"profile"})
+
 	// Plans shows whether the allocator takes what was planned.
 	Plans = metrics.NewCounterVec(&metrics.CounterOpts{
 		Namespace: namespace, Subsystem: gpuSlice, Name: "plans_total",
@@ -129,5 +169,6 @@ func All() []metrics.Registerable {
 	return []metrics.Registerable{
 		Placements, PlacementUtilization, UsagePolls, UsageNodes, UsageFallbacks, Plans,
 		Inspections, InspectionSeconds, ImageLookups, ParkedPods, ArchPlacements, DisprovedPlatforms,
+		Groups, GroupWait, ReservedPods, TopologyPlacements, HintsDropped,
 	}
 }

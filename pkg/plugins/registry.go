@@ -24,6 +24,9 @@ type Shared struct {
 	Devices *devices.Shared
 	// Images is what is known of images; nil for what real registries say.
 	Images *archaware.Shared
+	// Groups is what is known of groups; nil for this registry's own. Profiles
+	// must share one, to leave the room that others hold for groups.
+	Groups *topology.Shared
 }
 
 // Registry returns the plugins' factories by name.
@@ -34,8 +37,11 @@ func Registry(shared Shared) frameworkruntime.Registry {
 	if shared.Images == nil {
 		shared.Images = &archaware.Shared{}
 	}
+	if shared.Groups == nil {
+		shared.Groups = &topology.Shared{}
+	}
 	return frameworkruntime.Registry{
-		topology.Name:  topology.New,
+		topology.Name:  topology.New(shared.Groups, shared.Recorder),
 		archaware.Name: archaware.New(shared.Images, shared.Recorder),
 		gpuslice.Name:  gpuslice.New(shared.Devices, shared.Recorder),
 		binpack.Name:   binpack.New(shared.Recorder),

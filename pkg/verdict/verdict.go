@@ -26,6 +26,25 @@ const (
 	PackedOverTarget  Code = "PackedOverTarget"
 	PackingOutweighed Code = "PackingOutweighed"
 
+	GroupUnknown     Code = "GroupUnknown"
+	GroupIncomplete  Code = "GroupIncomplete"
+	GroupBacksOff    Code = "GroupBacksOff"
+	GroupWaits       Code = "GroupWaits"
+	GroupGaveWay     Code = "GroupGaveWay"
+	GroupGivesUp     Code = "GroupGivesUp"
+	GroupFitsNowhere Code = "GroupFitsNowhere"
+	LevelNowhere     Code = "LevelNowhere"
+	GroupBound       Code = "GroupBound"
+	RoomKept         Code = "RoomKept"
+	GroupTogether    Code = "GroupTogether"
+	GroupClimbed     Code = "GroupClimbed"
+	GroupApart       Code = "GroupApart"
+	SpreadOverZones  Code = "SpreadOverZones"
+	SpreadLeftToPod  Code = "SpreadLeftToPod"
+	PeersNear        Code = "PeersNear"
+	PeersElsewhere   Code = "PeersElsewhere"
+	HintsDropped     Code = "HintsDropped"
+
 	DevicesMissing           Code = "DevicesMissing"
 	DevicePoolUnusable       Code = "DevicePoolUnusable"
 	DeviceClassMissing       Code = "DeviceClassMissing"
@@ -119,6 +138,61 @@ var table = []Entry{
 	{PackingOutweighed, "BinPack", Placed,
 		`preferences, GPUs or architecture outweighed packing, another node packs better: {resource} at {utilization} after placement, target {target}`,
 		"The pod's preferred affinities and spread constraints, soft taints, its GPUs or its architecture decided: which GPU it takes, and which architecture, comes before packing."},
+
+	{GroupUnknown, topology, Held,
+		`waiting to learn how many pods group {group} has: {missing}`,
+		"The PodGroup being created, or the label that names it being removed. The scheduler's role must allow it to list PodGroups."},
+	{GroupIncomplete, topology, Held,
+		`waiting for group {group}: {have} of its {size} pods exist ({source})`,
+		"The other pods being created, or a smaller size."},
+	{GroupBacksOff, topology, Held,
+		`group {group} was not placed whole and is tried again in {wait}`,
+		"Time: at most 30 seconds."},
+	{GroupWaits, topology, Held,
+		`waiting for group {group}: {placed} of its {size} pods have a place`,
+		"The other pods finding a place, or the end of groupTimeoutSeconds."},
+	{GroupGaveWay, topology, Held,
+		`group {group} was not placed whole: all of its pods give their places up and are tried again in {wait}`,
+		"The reason is told at the pod of the group that found no place."},
+	{GroupGivesUp, topology, Held,
+		`a pod of group {group} finds no place in {domain}: another domain is tried in {wait}`,
+		"What keeps the pod off the domain's nodes, as said before."},
+	{GroupFitsNowhere, topology, Refused,
+		`{domain} holds {room} of the {pods} pods of group {group}; required`,
+		"Room in that domain, or any other of its level: pods leaving, more or larger nodes; a broader level, or topology-preferred."},
+	{LevelNowhere, topology, Refused,
+		`no node(s) that the pod may go to have a label of level {level} ({labels}); required`,
+		"Nodes with that label, or another level."},
+	{GroupBound, topology, Refused,
+		`group {group} goes on in {domain}; required`,
+		"Room in that domain: its other pods are there."},
+	{RoomKept, topology, Refused,
+		`node(s) are kept for pods of group {group}`,
+		"The group being placed, or giving up; another node; a higher priority than the group's."},
+	{GroupTogether, topology, Placed,
+		`{domain}: group {group}, {placed} of its {total} pods placed`,
+		""},
+	{GroupClimbed, topology, Placed,
+		`{domain}: no {level} holds the {total} pods of group {group}`,
+		"Room in one domain of the preferred level."},
+	{GroupApart, topology, Placed,
+		`not in {domain}, where group {group} goes`,
+		"The domain has no node left that the pod can go to."},
+	{SpreadOverZones, topology, Placed,
+		`{domain}: {count} of {replicas} replicas, over {zones} zones`,
+		""},
+	{SpreadLeftToPod, topology, Placed,
+		`spread over zones by the pod's own topologySpreadConstraints`,
+		"Without them, min-per-zone spreads the pod."},
+	{PeersNear, topology, Placed,
+		`{domain}: {ready} of {total} ready endpoints of {services}`,
+		""},
+	{PeersElsewhere, topology, Placed,
+		`{domain}: none of the {total} ready endpoints of {services}`,
+		"Room in the zones that hold them; or the pod's other preferences decided."},
+	{HintsDropped, topology, Placed,
+		`the control plane drops same-zone hints of Service {service}: {endpoints} endpoints cannot be shared out over {zones} zones by their CPU; {kept} can`,
+		"Another number of replicas, or trafficDistribution: PreferSameZone in place of the annotation topology-mode: it has no such rule."},
 
 	{ImageLacksPlatform, archAware, Refused,
 		`node(s) run {platform}, but image {image} has only {platforms}`,
@@ -242,6 +316,7 @@ var table = []Entry{
 const (
 	archAware = "ArchAware"
 	gpuSlice  = "GPUSlice"
+	topology  = "Topology"
 )
 
 // Lookup returns the entry of a code.

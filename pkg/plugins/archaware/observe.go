@@ -115,7 +115,7 @@ func (p *ArchAware) observeContainers(pod *v1.Pod, specs []v1.Container, statuse
 		case ran(status):
 			p.images.Prove(pod.Namespace, image, status.ImageID, on)
 		case failedForItsArchitecture(status):
-			if p.told.first(strings.Join([]string{"disproved", pod.Namespace, image, status.ImageID, on.String()}, " ")) {
+			if p.told.First(strings.Join([]string{"disproved", pod.Namespace, image, status.ImageID, on.String()}, " ")) {
 				metrics.DisprovedPlatforms.WithLabelValues(p.handle.ProfileName(), on.Architecture).Inc()
 			}
 			p.images.Disprove(pod.Namespace, image, status.ImageID, on)

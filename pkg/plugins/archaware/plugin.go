@@ -46,7 +46,7 @@ type ArchAware struct {
 	hosts     *hosts
 	parked    *parked
 	scarcity  *scarcity
-	told      *told
+	told      *adapt.Told
 	// nodesSeen tells whether our handler has seen all nodes there were.
 	nodesSeen cache.ResourceEventHandlerRegistration
 
@@ -73,7 +73,7 @@ func New(shared *Shared, recorder verdict.Recorder) func(context.Context, runtim
 		p := &ArchAware{
 			handle: handle, recorder: recorder, platforms: inventory.NewPlatforms(),
 			closed: args.WhenUnknown == Closed, assumed: args.assumed(), preferred: preferred, classes: map[string]*arch.Host{},
-			operators: utilfeature.DefaultFeatureGate.Enabled(features.TaintTolerationComparisonOperators), told: newTold(clock.RealClock{}),
+			operators: utilfeature.DefaultFeatureGate.Enabled(features.TaintTolerationComparisonOperators), told: adapt.NewTold(clock.RealClock{}),
 		}
 		p.hosts = &hosts{platforms: p.platforms, fallback32: *args.Use32Bit}
 		for _, class := range args.RuntimeClasses {

@@ -2,12 +2,9 @@ package archaware
 
 import (
 	"context"
-	"time"
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/klog/v2"
-	"k8s.io/utils/clock"
-	"k8s.io/utils/lru"
 
 	"plimsoll.dev/scheduler/pkg/arch"
 	"plimsoll.dev/scheduler/pkg/metrics"
@@ -36,7 +33,7 @@ func (p *ArchAware) report(ctx context.Context, r *request, pod *v1.Pod, nodeNam
 	}
 	klog.FromContext(ctx).V(3).Info("Chose architecture", "pod", klog.KObj(pod), "node", nodeName, "reason", reason.Message)
 	if event := map[verdict.Code]string{verdict.ArchAssumed: assumedEvent, verdict.ArchAgainstImages: againstEvent}[reason.Code]; event != "" &&
-		p.told.first(pod.Namespace+" "+event+" "+about) {
+		p.told.First(pod.Namespace+" "+event+" "+about) {
 		p.handle.EventRecorder().Eventf(pod, nil, v1.EventTypeWarning, event, "Scheduling", "%s", reason.Message)
 	}
 	if p.recorder != nil {
@@ -117,30 +114,4 @@ func (r *request) bestScore() int64 {
 		}
 	}
 	return best
-}
-
-// told remembers what was said lately, so that a thousand pods of one image
-// cause one event.
-type told struct {
-	clock clock.PassiveClock
-	said  *lru.Cache
-}
-
-// silence is how long the same is not said again, and rememberedWords how much
-// is remembered.
-const (
-	silence         = time.Hour
-	rememberedWords = 4096
-)
-
-func newTold(c clock.PassiveClock) *told { return &told{c, lru.New(rememberedWords)} }
-
-// first tells whether it was not said lately, and remembers that it is now.
-func (t *told) first(words string) bool {
-	now := t.clock.Now()
-	if at, found := t.said.Get(words); found && now.Sub(at.(time.Time)) < silence {
-		return false
-	}
-	t.said.Add(words, now)
-	return true
 }

@@ -9,7 +9,6 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/component-base/metrics/legacyregistry"
-	clocktesting "k8s.io/utils/clock/testing"
 
 	"plimsoll.dev/scheduler/internal/testkit"
 	"plimsoll.dev/scheduler/pkg/arch"
@@ -58,23 +57,6 @@ func TestMatchersAreMadeOnceAKind(t *testing.T) {
 	}
 	if all := h.all(); len(all) != 2 || all[0] != amd || h.of(node(t, "c arch=amd64")) != amd {
 		t.Errorf("got %v, want one matcher for each kind, the same as before", all)
-	}
-}
-
-func TestTheSameIsSaidOnceAnHour(t *testing.T) {
-	clock := clocktesting.NewFakeClock(time.Unix(1e9, 0))
-	said := newTold(clock)
-	for i, step := range []struct {
-		after time.Duration
-		words string
-		want  bool
-	}{
-		{0, "a", true}, {0, "a", false}, {0, "b", true}, {59 * time.Minute, "a", false}, {time.Minute, "a", true}, {time.Minute, "a", false},
-	} {
-		clock.Step(step.after)
-		if got := said.first(step.words); got != step.want {
-			t.Errorf("step %d: %q said %v, want %v", i, step.words, got, step.want)
-		}
 	}
 }
 

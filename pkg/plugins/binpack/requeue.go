@@ -9,6 +9,7 @@ import (
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler/util"
 
+	"plimsoll.dev/scheduler/internal/adapt"
 	"plimsoll.dev/scheduler/pkg/intent"
 	"plimsoll.dev/scheduler/pkg/inventory"
 )
@@ -40,7 +41,7 @@ func (p *BinPack) afterOwnChange(_ klog.Logger, pod *v1.Pod, before, after any) 
 	if is == nil || is.UID != pod.UID {
 		return fwk.QueueSkip, nil
 	}
-	return hint(was == nil || intent.Changed(was, is) || p.asksLess(was, is)), nil
+	return adapt.Hint(was == nil || intent.Changed(was, is) || p.asksLess(was, is)), nil
 }
 
 // afterPodLeft sees pods that were deleted, finished, scaled down, or are no
@@ -56,7 +57,7 @@ func (p *BinPack) afterPodLeft(_ klog.Logger, pod *v1.Pod, before, after any) (f
 	if was.Spec.NodeName == "" && was.Status.NominatedNodeName == "" {
 		return fwk.QueueSkip, nil // it took nothing of any node
 	}
-	return hint(is == nil || is.UID != pod.UID && p.asksLess(was, is)), nil
+	return adapt.Hint(is == nil || is.UID != pod.UID && p.asksLess(was, is)), nil
 }
 
 func (p *BinPack) afterNodeChange(_ klog.Logger, pod *v1.Pod, before, after any) (fwk.QueueingHint, error) {
@@ -68,7 +69,7 @@ func (p *BinPack) afterNodeChange(_ klog.Logger, pod *v1.Pod, before, after any)
 		return fwk.QueueSkip, nil
 	}
 	needs := p.meter.Pod(pod)
-	return hint(is != nil && p.takesAlone(is, &needs) && (was == nil || p.offersMore(was, is))), nil
+	return adapt.Hint(is != nil && p.takesAlone(is, &needs) && (was == nil || p.offersMore(was, is))), nil
 }
 
 // asksLess reports whether any request went down between two states of a pod.
@@ -105,11 +106,4 @@ func (p *BinPack) offersMore(was, is *v1.Node) bool {
 		}
 	}
 	return false
-}
-
-func hint(queue bool) fwk.QueueingHint {
-	if queue {
-		return fwk.Queue
-	}
-	return fwk.QueueSkip
 }

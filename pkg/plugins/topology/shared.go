@@ -1,0 +1,76 @@
+package topology
+
+import (
+	"sync"
+
+	utilfeature "k8s.io/apiserver/pkg/util/feature"
+	"k8s.io/client-go/informers"
+	fwk "k8s.io/kube-scheduler/framework"
+	"k8s.io/kubernetes/pkg/features"
+
+	"plimsoll.dev/scheduler/pkg/gang"
+	"plimsoll.dev/scheduler/pkg/intent"
+	"plimsoll.dev/scheduler/pkg/peers"
+	"plimsoll.dev/scheduler/pkg/podgroups"
+)
+
+// book is what is known of groups.
+type book = gang.Book[intent.GroupKey]
+
+// Shared is what the plugins of all profiles of one process know of groups: each
+// must leave the room that another holds for a group. The zero value is ready for
+// use.
+type Shared struct {
+	mu       sync.Mutex
+	book     *book
+	edges    map[informers.SharedInformerFactory]*edges
+	profiles []*Topology
+}
+
+// edges tell what pods themselves do not say; those of one scheduler share them.
+type edges struct {
+	sizes *podgroups.Sizes
+	peers *peers.Book
+}
+
+// join makes the plugin one of those that share, and gives it what they do. The
+// watch for PodGroups runs until the context of the first of them ends.
+func (s *Shared) join(p *Topology, args *Args, handle fwk.Handle) (start func(), err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.book == nil {
+		s.book = gang.NewBook[intent.GroupKey](func() { s.each((*Topology).roomFreed) })
+		s.edges = map[informers.SharedInformerFactory]*edges{}
+	}
+	start = func() {}
+	factory := handle.SharedInformerFactory()
+	e := s.edges[factory]
+	if e == nil {
+		e = &edges{}
+		if e.peers, err = peers.New(factory); err != nil {
+			return nil, err
+		}
+		e.sizes, err = podgroups.New(podgroups.Options{
+			Informers: factory, Config: handle.KubeConfig(), DiscoverEvery: args.podGroupPoll(),
+			Native:   utilfeature.DefaultFeatureGate.Enabled(features.GenericWorkload),
+			OnChange: func(namespace, _ string) { s.each(func(p *Topology) { p.sizesChanged(namespace) }) },
+		})
+		if err != nil {
+			return nil, err
+		}
+		s.edges[factory] = e
+		start = func() { go e.sizes.Run(p.ctx) }
+	}
+	p.groups, p.sizes, p.peers = s.book, e.sizes, e.peers
+	s.profiles = append(s.profiles, p)
+	return start, nil
+}
+
+// each tells all plugins something. They only note it down.
+func (s *Shared) each(tell func(*Topology)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range s.profiles {
+		tell(p)
+	}
+}
