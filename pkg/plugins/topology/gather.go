@@ -62,6 +62,7 @@ func (p *Topology) seat(r *request, nodes []fwk.NodeInfo) *fwk.Status {
 	case r.strict:
 		// What was found not to do may do by now.
 		p.groups.Reconsider(r.group.Key)
+		r.bound = zone.None
 		return fwk.NewStatus(fwk.UnschedulableAndUnresolvable, r.noRoom(choice, want).Message)
 	}
 	return nil
