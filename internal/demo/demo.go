@@ -58,7 +58,7 @@ func Run(ctx context.Context, o Options) (result *placement.Result, err error) {
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
 	o.Progress("started registry with the examples' images")
-	d := &demo{Options: o, stack: s, client: s.Client(), journal: newJournal(), pools: map[string]string{}}
+	d := &demo{Options: o, stack: s, client: s.Client(), journal: newJournal(), pools: map[string]string{}, racks: map[string]string{}}
 	_, err = s.StartScheduler(ctx, stack.SchedulerOptions{
 		Config:    config,
 		Plugins:   plugins.Options(plugins.Shared{Recorder: d.journal}),
@@ -81,6 +81,7 @@ type demo struct {
 	client  kubernetes.Interface
 	journal *journal
 	pools   map[string]string // node -> pool
+	racks   map[string]string // node -> rack
 	zones   map[string][2]string
 	// expected is how many groups of pods the examples applied so far have.
 	expected int
@@ -130,6 +131,7 @@ func (d *demo) readNodes(ctx context.Context) error {
 	d.zones = map[string][2]string{}
 	for _, n := range nodes.Items {
 		d.pools[n.Name] = n.Labels[fleet.PoolLabel]
+		d.racks[n.Name] = n.Labels[fleet.RackLabel]
 		d.zones[n.Name] = [2]string{n.Labels[v1.LabelTopologyZone], n.Labels[v1.LabelArchStable]}
 	}
 	return nil
@@ -192,6 +194,7 @@ func (d *demo) groups(ctx context.Context) ([]*group, error) {
 		}
 		g.pods = append(g.pods, p)
 		g.pools = append(g.pools, d.pools[pod.Spec.NodeName])
+		g.racks = append(g.racks, d.racks[pod.Spec.NodeName])
 	}
 	out := make([]*group, 0, len(byName))
 	for _, g := range byName {

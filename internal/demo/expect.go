@@ -2,6 +2,7 @@ package demo
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -22,6 +23,12 @@ type expectation struct {
 	Pods int `json:"pods,omitempty"`
 	// Nodes is how many different nodes they use; 0 for any number.
 	Nodes int `json:"nodes,omitempty"`
+	// Racks is how many different racks they use; 0 for any number.
+	Racks int `json:"racks,omitempty"`
+	// Zone is where all of them are; empty for any.
+	Zone string `json:"zone,omitempty"`
+	// PerZone is how many of them are in each zone that they use; 0 for any number.
+	PerZone int `json:"perZone,omitempty"`
 	// Pool is the node pool all of them are in; empty for any.
 	Pool string `json:"pool,omitempty"`
 	// Devices is how many different devices they hold; 0 for any number.
@@ -52,8 +59,8 @@ type group struct {
 	name string
 	want expectation
 	pods []placement.Pod
-	// pools holds each pod's node pool.
-	pools []string
+	// pools and racks hold each pod's node pool and rack.
+	pools, racks []string
 }
 
 // unmet says what is not as expected of this group among all; nothing if all is.
@@ -101,6 +108,31 @@ func (g *group) unmet(all []*group) []string {
 	}
 	if g.want.Beside != "" {
 		out = append(out, g.notBeside(all)...)
+	}
+	return append(out, g.misplaced()...)
+}
+
+// misplaced says what is not as expected of the group's zones and racks.
+func (g *group) misplaced() []string {
+	var out []string
+	racks, zones := map[string]bool{}, map[string]int{}
+	for i, p := range g.pods {
+		if p.Node == "" {
+			continue
+		}
+		racks[p.Zone+"/"+g.racks[i]] = true
+		zones[p.Zone]++
+		if g.want.Zone != "" && p.Zone != g.want.Zone {
+			out = append(out, fmt.Sprintf("%s: pod %s is in zone %q, want %q", g.name, p.Name, p.Zone, g.want.Zone))
+		}
+	}
+	if g.want.Racks != 0 && len(racks) != g.want.Racks {
+		out = append(out, fmt.Sprintf("%s: in %d racks, want %d", g.name, len(racks), g.want.Racks))
+	}
+	for _, zone := range slices.Sorted(maps.Keys(zones)) {
+		if g.want.PerZone != 0 && zones[zone] != g.want.PerZone {
+			out = append(out, fmt.Sprintf("%s: %d pods in zone %s, want %d", g.name, zones[zone], zone, g.want.PerZone))
+		}
 	}
 	return out
 }

@@ -53,3 +53,33 @@ func TestExpectationsOfGPUs(t *testing.T) {
 		}
 	}
 }
+
+func TestExpectationsOfZonesAndRacks(t *testing.T) {
+	in := func(zone string) placement.Pod {
+		return placement.Pod{Name: "p-" + zone, Phase: "Running", Node: "n", Zone: zone}
+	}
+	waits := placement.Pod{Name: "waits", Phase: "Pending"}
+	for name, tc := range map[string]struct {
+		pods   []placement.Pod
+		racks  []string
+		expect string
+		want   []string
+	}{
+		"one rack":               {[]placement.Pod{in("a"), in("a")}, []string{"r1", "r1"}, `{phase: Running, pods: 2, racks: 1, zone: a}`, nil},
+		"racks of the same name": {[]placement.Pod{in("a"), in("b")}, []string{"r1", "r1"}, `{phase: Running, pods: 2, racks: 1}`, []string{"g: in 2 racks, want 1"}},
+		"in another zone":        {[]placement.Pod{in("b")}, []string{""}, `{phase: Running, zone: a}`, []string{`g: pod p-b is in zone "b", want "a"`}},
+		"two in each zone":       {[]placement.Pod{in("a"), in("b"), in("a"), in("b")}, make([]string, 4), `{phase: Running, pods: 4, perZone: 2}`, nil},
+		"one in the other": {[]placement.Pod{in("b"), in("a"), in("a")}, make([]string, 3), `{phase: Running, pods: 3, perZone: 2}`,
+			[]string{"g: 1 pods in zone b, want 2"}},
+		"nowhere yet": {[]placement.Pod{waits}, []string{""}, `{phase: Pending, zone: a, perZone: 1}`, nil},
+	} {
+		g := &group{name: "g", pods: tc.pods, pools: make([]string, len(tc.pods)), racks: tc.racks}
+		var err error
+		if g.want, err = parseExpectation(tc.expect); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(tc.want, g.unmet(nil)); diff != "" {
+			t.Errorf("%s (-want +got)\n%s", name, diff)
+		}
+	}
+}

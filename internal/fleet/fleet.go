@@ -24,6 +24,12 @@ type Fleet struct {
 // MinNodes is the size of the smallest mixed cluster.
 const MinNodes = 14
 
+// RackLabel names a node's rack within its zone.
+const RackLabel = "topology.kubernetes.io/rack"
+
+// rackNodes is how many nodes a rack holds at most, where two racks hold no more.
+const rackNodes = 8
+
 // zones of the fake region.
 var zones = []string{"eu-a", "eu-b", "eu-c"}
 
@@ -36,7 +42,8 @@ var zones = []string{"eu-a", "eu-b", "eu-c"}
 //	mps         one L40S of a device plugin, in four parts by MPS
 //
 // What n has beyond MinNodes goes to the two CPU pools, two amd64 for one arm64.
-// It fails for fewer than MinNodes.
+// A zone's nodes are dealt out to its racks, two or more; racks of different zones
+// have the same names. It fails for fewer than MinNodes.
 func Mixed(n int) (*Fleet, error) {
 	if n < MinNodes {
 		return nil, fmt.Errorf("a mixed cluster has at least %d nodes, got %d", MinNodes, n)
@@ -65,7 +72,22 @@ func Mixed(n int) (*Fleet, error) {
 		"product": "NVIDIA-L4", "memory": "23034", "count": "4", "replicas": "1", "sharing-strategy": "none"})
 	offer(f.addGPUNode(nodeSpec{"mps", "amd64", zones[1], "16", "128Gi", "g6e.4xlarge"}, 0), "4", map[string]string{
 		"product": "NVIDIA-L40S-SHARED", "memory": "46068", "count": "1", "replicas": "4", "sharing-strategy": "mps"})
+	f.fillRacks()
 	return f, nil
+}
+
+func (f *Fleet) fillRacks() {
+	inZone := map[string][]*v1.Node{}
+	for _, n := range f.Nodes {
+		zone := n.Labels[v1.LabelTopologyZone]
+		inZone[zone] = append(inZone[zone], n)
+	}
+	for _, nodes := range inZone {
+		racks := max(2, (len(nodes)+rackNodes-1)/rackNodes)
+		for i, n := range nodes {
+			n.Labels[RackLabel] = fmt.Sprintf("r%d", i%racks+1)
+		}
+	}
 }
 
 // offer makes the node offer nvidia.com/gpu, with the labels that GPU feature

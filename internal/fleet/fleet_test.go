@@ -88,3 +88,28 @@ func TestTheSmallestMixedClusterHasEveryPool(t *testing.T) {
 		}
 	}
 }
+
+func TestEveryNodeStandsInARackOfItsZone(t *testing.T) {
+	for _, n := range []int{MinNodes, 100} {
+		f, err := Mixed(n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		held := map[string]int{}
+		for _, node := range f.Nodes {
+			rack := node.Labels[RackLabel]
+			if rack == "" {
+				t.Errorf("node %s stands in no rack", node.Name)
+			}
+			held[node.Labels["topology.kubernetes.io/zone"]+"/"+rack]++
+		}
+		if len(held) < 2*len(zones) {
+			t.Errorf("%d nodes: racks %v, want two or more in each zone", n, held)
+		}
+		for rack, count := range held {
+			if count > rackNodes || count < 2 {
+				t.Errorf("%d nodes: rack %s holds %d, want 2 to %d", n, rack, count, rackNodes)
+			}
+		}
+	}
+}

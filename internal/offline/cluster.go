@@ -7,6 +7,7 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes/fake"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/klog/v2"
@@ -21,12 +22,21 @@ import (
 // Cluster is a cluster in memory and the scheduler that looks at it. It is not
 // safe for concurrent use.
 type Cluster struct {
-	sched  *scheduler.Scheduler
-	client *fake.Clientset
-	nodes  []string
-	cancel context.CancelFunc
+	sched     *scheduler.Scheduler
+	client    *fake.Clientset
+	informers *observedFactory
+	nodes     []string
+	cancel    context.CancelFunc
 
 	claimsWatched <-chan struct{}
+	// version is that of the last object that was applied.
+	version int64
+	// applied are the pods that the API knows, so that binding one changes it
+	// there.
+	applied map[types.UID]bool
+	// waiting are the pods that Permit holds, longest first.
+	waiting []waiting
+	askOnce map[string]bool
 }
 
 // New returns a cluster of the given objects. Pods that name a node run on it;
@@ -35,8 +45,9 @@ type Cluster struct {
 func New(ctx context.Context, cfg *config.KubeSchedulerConfiguration, registry frameworkruntime.Registry, objects ...runtime.Object) (*Cluster, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	client := fake.NewClientset(objects...)
-	c := &Cluster{client: client, cancel: cancel, claimsWatched: watched(client)}
-	informers := &observedFactory{SharedInformerFactory: scheduler.NewInformerFactory(client, 0)}
+	informers := newObservedFactory(scheduler.NewInformerFactory(client, 0))
+	c := &Cluster{client: client, informers: informers, cancel: cancel, claimsWatched: watched(client),
+		applied: map[types.UID]bool{}, askOnce: map[string]bool{}}
 	// Events would be recorded by a goroutine; nobody reads them here.
 	recorder := func(string) events.EventRecorderLogger { return &events.FakeRecorder{} }
 	sched, err := scheduler.New(ctx, client, informers, nil, recorder,

@@ -100,11 +100,3 @@ func (c *Cluster) AddClaims(ctx context.Context, claims ...*resourceapi.Resource
 func (c *Cluster) Allocated() (*structured.AllocatedState, error) {
 	return c.dra().ResourceClaims().GatherAllocatedState()
 }
-
-// Remove takes a pod that was placed away again, with what it holds.
-func (c *Cluster) Remove(ctx context.Context, e *Evaluation, node string) error {
-	bound := e.pod.DeepCopy()
-	bound.Spec.NodeName = node
-	e.fw.RunReservePluginsUnreserve(ctx, e.state, bound, node)
-	return c.sched.Cache.ForgetPod(klog.FromContext(ctx), bound)
-}

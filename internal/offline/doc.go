@@ -2,5 +2,6 @@
 // over a cluster held in memory: no API server, no goroutine that races the
 // caller, the same answer every time. It is upstream's scheduler up to and
 // including the scores; choosing among equal ones and placing the pod is the
-// caller's.
+// caller's. Pods that wait for each other in Permit do so until others let them
+// go or the caller ends their time: no clock runs.
 package offline

@@ -17,8 +17,10 @@ type Evaluation struct {
 	fw    framework.Framework
 	state fwk.CycleState
 	// Refused is why the pod as a whole was refused before any node was looked
-	// at; nil if it was not.
+	// at; nil if it was not. Held: a plugin held it back in the queue, and it was
+	// not tried at all.
 	Refused *fwk.Status
+	Held    bool
 	// Nodes holds one answer per node, in the cluster's order.
 	Nodes []Answer
 }
@@ -44,7 +46,8 @@ func (c *Cluster) Evaluate(ctx context.Context, pod *v1.Pod) (*Evaluation, error
 		return nil, err
 	}
 	e := &Evaluation{pod: pod, fw: fw, state: framework.NewCycleState()}
-	if e.Refused, err = enqueue(ctx, fw, pod); err != nil || e.Refused != nil {
+	if e.Refused, err = c.enqueue(ctx, fw, pod); err != nil || e.Refused != nil {
+		e.Held = true
 		return e, err
 	}
 	narrowed, status, _ := fw.RunPreFilterPlugins(ctx, e.state, pod)
@@ -73,21 +76,31 @@ func (c *Cluster) Evaluate(ctx context.Context, pod *v1.Pod) (*Evaluation, error
 	return e, e.score(ctx, feasible)
 }
 
+// AskOnce names plugins whose PreEnqueue knows nothing but what informers have
+// told it. Others may wait for something else, such as a registry's answer, and
+// are asked again until they let a pod go or ten seconds have passed.
+func (c *Cluster) AskOnce(plugins ...string) {
+	for _, name := range plugins {
+		c.askOnce[name] = true
+	}
+}
+
 // enqueue does what the queue does before a pod is tried: it asks the plugins
-// whether to hold it back, and again until they do no longer, as plugins that
-// wait for something let a pod go.
-func enqueue(ctx context.Context, fw framework.Framework, pod *v1.Pod) (held *fwk.Status, err error) {
+// whether to hold it back.
+func (c *Cluster) enqueue(ctx context.Context, fw framework.Framework, pod *v1.Pod) (*fwk.Status, error) {
 	for _, plugin := range fw.PreEnqueuePlugins() {
-		err := wait.PollUntilContextTimeout(ctx, look, patience, true, func(context.Context) (bool, error) {
-			held = plugin.PreEnqueue(ctx, pod)
-			return held.IsSuccess(), nil
-		})
-		switch {
-		case wait.Interrupted(err) && ctx.Err() == nil:
-			held.SetPlugin(plugin.Name())
-			return held, nil
-		case err != nil:
-			return nil, err
+		held := plugin.PreEnqueue(ctx, pod)
+		if !held.IsSuccess() && !c.askOnce[plugin.Name()] {
+			err := wait.PollUntilContextTimeout(ctx, look, patience, true, func(context.Context) (bool, error) {
+				held = plugin.PreEnqueue(ctx, pod)
+				return held.IsSuccess(), nil
+			})
+			if err != nil && (ctx.Err() != nil || !wait.Interrupted(err)) {
+				return nil, err
+			}
+		}
+		if !held.IsSuccess() {
+			return held.WithPlugin(plugin.Name()), nil
 		}
 	}
 	return nil, nil
@@ -131,20 +144,4 @@ func (e *Evaluation) Best() []string {
 		}
 	}
 	return best
-}
-
-// Place puts the evaluated pod on a node: plugins reserve it and are told it
-// was bound, and from now on it counts there.
-func (c *Cluster) Place(ctx context.Context, e *Evaluation, node string) error {
-	if status := e.fw.RunReservePluginsReserve(ctx, e.state, e.pod, node); !status.IsSuccess() {
-		e.fw.RunReservePluginsUnreserve(ctx, e.state, e.pod, node)
-		return status.AsError()
-	}
-	bound := e.pod.DeepCopy()
-	bound.Spec.NodeName = node
-	if err := c.sched.Cache.AssumePod(klog.FromContext(ctx), bound); err != nil {
-		return err
-	}
-	e.fw.RunPostBindPlugins(ctx, e.state, e.pod, node)
-	return nil
 }

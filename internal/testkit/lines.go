@@ -7,10 +7,10 @@ import (
 	"strconv"
 	"strings"
 
+	appsv1 "k8s.io/api/apps/v1"
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	st "k8s.io/kubernetes/pkg/scheduler/testing"
 )
 
@@ -22,9 +22,9 @@ const SchedulerName = "plimsoll"
 //
 //	eu-a-01  zone=eu-a arch=arm64 cpu=8 memory=32Gi nvidia.com/gpu=8 label:pool=gpu taint:spot=true:PreferNoSchedule image:web=200Mi
 //
-// A name may end in a range, such as eu-a-[01-03]. What is not zone, arch,
-// label, taint or image is allocatable; pods defaults to 110. Several labels that begin
-// alike may be written label:nvidia.com/gpu.{memory=81559,count=8}.
+// A name may end in a range, such as eu-a-[01-03]. What is not region, zone, block,
+// rack, arch, label, taint or image is allocatable; pods defaults to 110. Several
+// labels that begin alike may be written label:nvidia.com/gpu.{memory=81559,count=8}.
 func Nodes(text string) ([]*v1.Node, error) {
 	var nodes []*v1.Node
 	err := eachLine(text, func(names []string, fields []string) error {
@@ -51,8 +51,8 @@ func nodeOf(name string, fields []string) (*v1.Node, error) {
 		switch {
 		case !found:
 			return nil, fmt.Errorf("node %s: %q: want key=value", name, f)
-		case key == "zone":
-			b = b.Label(v1.LabelTopologyZone, value)
+		case labelOfLevel(key) != "":
+			b = b.Label(labelOfLevel(key), value)
 		case key == "arch":
 			b = b.Label(v1.LabelArchStable, value).Label(v1.LabelOSStable, "linux")
 		case prefixed && kind == "label":
@@ -84,12 +84,14 @@ func nodeOf(name string, fields []string) (*v1.Node, error) {
 //
 //	web-1  cpu=1 memory=4Gi node=eu-a-01 owner=DaemonSet label:app=web annotation:plimsoll.dev/target-utilization=65
 //
-// A name may end in a range. What is not node, owner, label, annotation, image,
-// scheduler, phase, selector, tolerates, class, secret or prefers is a resource
-// request; several images are several containers, class is a RuntimeClass and
-// secret an image pull secret; prefers:KEY=VALUE@WEIGHT is
+// A name may end in a range. What is not node, owner, revision, priority, gate, label,
+// annotation, image, scheduler, phase, selector, tolerates, class, secret or prefers
+// is a resource request; several images are several containers, class is a
+// RuntimeClass and secret an image pull secret; prefers:KEY=VALUE@WEIGHT is
 // a preferred node affinity (weight 10 if left out, several add up), near:KEY=VALUE a preferred affinity to pods of that
-// label on one host. claim=WHAT is a claim of the pod's own, see Claims.
+// label on one host. claim=WHAT is a claim of the pod's own, see Claims. owner is
+// KIND/NAME, or a kind alone; revision is that of its ReplicaSet's template. Several
+// annotations that begin alike may be written as labels of nodes are.
 func Pods(text string) ([]*v1.Pod, error) {
 	var pods []*v1.Pod
 	err := eachLine(text, func(names []string, fields []string) error {
@@ -109,7 +111,6 @@ func podOf(name string, fields []string) (*v1.Pod, error) {
 	b := st.MakePod().Namespace("default").Name(name).UID(name).SchedulerName(SchedulerName)
 	requests := map[v1.ResourceName]string{}
 	var images []string
-	var owner, phase string
 	var err error
 	for _, f := range fields {
 		key, value, found := strings.Cut(f, "=")
@@ -117,18 +118,13 @@ func podOf(name string, fields []string) (*v1.Pod, error) {
 		switch {
 		case !found:
 			return nil, fmt.Errorf("pod %s: %q: want key=value", name, f)
-		case key == "node":
-			b = b.Node(value)
-		case key == "scheduler":
-			b = b.SchedulerName(value)
-		case key == "owner":
-			owner = value
-		case key == "phase":
-			phase = value
-		case key == "class":
-			b.Obj().Spec.RuntimeClassName = &value
-		case key == "secret":
-			b.Obj().Spec.ImagePullSecrets = append(b.Obj().Spec.ImagePullSecrets, v1.LocalObjectReference{Name: value})
+		case plain(b.Obj(), key, value):
+		case key == "priority":
+			priority, err := strconv.ParseInt(value, 10, 32)
+			if err != nil {
+				return nil, fmt.Errorf("pod %s: %q: %w", name, f, err)
+			}
+			b = b.Priority(int32(priority))
 		case key == "image":
 			images = append(images, value)
 		case key == "claim":
@@ -154,13 +150,32 @@ func podOf(name string, fields []string) (*v1.Pod, error) {
 			requests[v1.ResourceName(key)] = value
 		}
 	}
-	pod := finish(b, requests, images)
-	pod.Status.Phase = v1.PodPhase(phase)
-	if owner != "" {
-		yes := true
-		pod.OwnerReferences = []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: owner, Name: owner, UID: types.UID(owner), Controller: &yes}}
+	return finish(b, requests, images), nil
+}
+
+// plain sets the fields that take any value as it is; false for others.
+func plain(pod *v1.Pod, key, value string) bool {
+	switch key {
+	case "node":
+		pod.Spec.NodeName = value
+	case "scheduler":
+		pod.Spec.SchedulerName = value
+	case "class":
+		pod.Spec.RuntimeClassName = &value
+	case "secret":
+		pod.Spec.ImagePullSecrets = append(pod.Spec.ImagePullSecrets, v1.LocalObjectReference{Name: value})
+	case "revision":
+		metav1.SetMetaDataLabel(&pod.ObjectMeta, appsv1.DefaultDeploymentUniqueLabelKey, value)
+	case "gate":
+		pod.Spec.SchedulingGates = append(pod.Spec.SchedulingGates, v1.PodSchedulingGate{Name: value})
+	case "owner":
+		pod.OwnerReferences = []metav1.OwnerReference{ownerOf(value)}
+	case "phase":
+		pod.Status.Phase = v1.PodPhase(value)
+	default:
+		return false
 	}
-	return pod, nil
+	return true
 }
 
 func prefer(b *st.PodWrapper, label, text string) (*st.PodWrapper, error) {

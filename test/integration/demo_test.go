@@ -56,7 +56,7 @@ func checkContract(t *testing.T, result *placement.Result) {
 	if err := json.Unmarshal([]byte(text.String()), &got); err != nil {
 		t.Fatal(err)
 	}
-	if got.SchemaVersion != 1 || got.Scheduler != "plimsoll" || len(got.Pods) != 29 || len(got.Summary) == 0 {
+	if got.SchemaVersion != 1 || got.Scheduler != "plimsoll" || len(got.Pods) != 44 || len(got.Summary) == 0 {
 		t.Errorf("schemaVersion %d, scheduler %q, %d pods, summary %v", got.SchemaVersion, got.Scheduler, len(got.Pods), got.Summary)
 	}
 	pending, devices := 0, 0
@@ -91,8 +91,8 @@ func checkContract(t *testing.T, result *placement.Result) {
 			}
 		}
 	}
-	if pending != 5 || devices != 7 {
-		t.Errorf("%d pending and %d devices, want 5 and 7", pending, devices)
+	if pending != 7 || devices != 7 {
+		t.Errorf("%d pending and %d devices, want 7 and 7", pending, devices)
 	}
 }
 

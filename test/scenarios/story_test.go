@@ -13,13 +13,29 @@
 //	nodes            one node per line (internal/testkit)
 //	gpus             what GPU drivers publish, one node per line (internal/testkit)
 //	images           what registries hold, one image per line with its platforms; others are built for amd64 and arm64
-//	pods             the pods that already run, one per line
+//	owners           ReplicaSets, Jobs and their like, one per line (internal/testkit)
+//	services         Services and where their endpoints are, one per line (internal/testkit)
+//	pods             the pods that already run, one per line; draws how loaded the nodes are
+//	pods quiet       the same without the drawing
 //	ask              what would be said of these pods, one after the other
 //	place            the same, and each pod then stays on the first of its best nodes
 //	place brief      where they go, without what was said of every node
 //	leave            pods that were placed go away, one name per line
 //
 // Where drivers publish GPUs, place and leave draw them as they are afterwards.
+//
+// For groups, in together_test.go:
+//
+//	place together   all the pods exist before the first is tried, and those not placed stay in the queue
+//	retry            those in the queue are tried again, in the order in which they came
+//	timeout          the pod that waited longest for its group may wait no longer
+//	join             further nodes, one per line
+//	ungate           pods whose gates open, one name per line
+//	tree             nothing happens
+//
+// Each ends with a drawing of the domains, the nodes and the pods on them; pods
+// that wait for others carry a question mark. owners and services that come later
+// replace those of their name.
 package scenarios
 
 import (
@@ -38,6 +54,7 @@ import (
 	resourceapi "k8s.io/api/resource/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/kubernetes/pkg/scheduler/apis/config"
+	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/names"
 	"sigs.k8s.io/yaml"
 
 	"plimsoll.dev/scheduler/internal/fleet"
@@ -47,6 +64,7 @@ import (
 	"plimsoll.dev/scheduler/pkg/plugins"
 	"plimsoll.dev/scheduler/pkg/plugins/archaware"
 	"plimsoll.dev/scheduler/pkg/plugins/binpack"
+	"plimsoll.dev/scheduler/pkg/plugins/topology"
 	"plimsoll.dev/scheduler/pkg/verdict"
 )
 
@@ -87,13 +105,21 @@ func TestStoriesOpenWithTheirReason(t *testing.T) {
 type story struct {
 	config string
 	// args are plugins' arguments by plugin.
-	args    map[string]string
-	order   int64
-	nodes   []*v1.Node
-	slices  []*resourceapi.ResourceSlice
-	pods    []*v1.Pod
-	depot   *testkit.Depot
+	args   map[string]string
+	order  int64
+	nodes  []*v1.Node
+	slices []*resourceapi.ResourceSlice
+	pods   []*v1.Pod
+	depot  *testkit.Depot
+	// others are owners and Services.
+	others  []runtime.Object
 	cluster *offline.Cluster
+	// queue holds the pods of place together that have no node yet.
+	queue []*v1.Pod
+	// grouped: place together was used, and the domains are drawn.
+	grouped bool
+	// joined are the nodes that came later.
+	joined []*v1.Node
 	// stays are the pods that were placed.
 	stays  map[string]stay
 	placed lastPlaced
@@ -105,10 +131,20 @@ type stay struct {
 }
 
 // lastPlaced remembers what plugins gave as the reason for the last placement.
-type lastPlaced struct{ reasons []string }
+type lastPlaced struct {
+	reasons []string
+	// ofGroups are those of Topology, by pod.
+	ofGroups map[string][]string
+}
 
-func (l *lastPlaced) Placed(_, _, _, _ string, reason verdict.Reason) {
+func (l *lastPlaced) Placed(_, pod, _, _ string, reason verdict.Reason) {
 	l.reasons = append(l.reasons, reason.Message)
+	if reason.Plugin == topology.Name {
+		if l.ofGroups == nil {
+			l.ofGroups = map[string][]string{}
+		}
+		l.ofGroups[pod] = append(l.ofGroups[pod], reason.Message)
+	}
 }
 
 func (s *story) close() {
@@ -116,7 +152,7 @@ func (s *story) close() {
 		s.cluster.Close()
 		s.cluster = nil
 	}
-	s.stays = map[string]stay{}
+	s.stays, s.queue, s.joined = map[string]stay{}, nil, nil
 }
 
 func (s *story) run(t *testing.T, d *datadriven.TestData) string {
@@ -135,7 +171,7 @@ func (s *story) run(t *testing.T, d *datadriven.TestData) string {
 		s.args[plugin] = d.Input
 	case "nodes":
 		s.close()
-		s.pods, s.slices = nil, nil
+		s.pods, s.slices, s.others = nil, nil, nil
 		s.nodes, err = testkit.Nodes(d.Input)
 	case "images":
 		s.close()
@@ -146,15 +182,19 @@ func (s *story) run(t *testing.T, d *datadriven.TestData) string {
 	case "pods":
 		s.close()
 		s.pods, err = testkit.Pods(d.Input)
-		if err == nil {
+		if err == nil && !d.HasArg("quiet") {
 			out, err = s.draw(t)
 		}
 	case "ask", "place":
-		out, err = s.schedule(t, d.Input, d.Cmd == "place", d.HasArg("brief"))
+		if d.HasArg("together") {
+			out, err = s.together(t, d.Input)
+		} else {
+			out, err = s.schedule(t, d.Input, d.Cmd == "place", d.HasArg("brief"))
+		}
 	case "leave":
 		out, err = s.leave(t, d.Input)
 	default:
-		t.Fatalf("%s: unknown command %q", d.Pos, d.Cmd)
+		out, err = s.runForGroups(t, d)
 	}
 	if err != nil {
 		return "error: " + err.Error()
@@ -225,6 +265,9 @@ func (s *story) leave(t *testing.T, input string) (string, error) {
 			return "", err
 		}
 		delete(s.stays, name)
+	}
+	if len(s.slices) == 0 && s.grouped {
+		return s.tell(t, &sayings{})
 	}
 	var b strings.Builder
 	err := s.drawDevices(&b)
@@ -310,8 +353,12 @@ func (s *story) open(t *testing.T) error {
 	for _, published := range s.slices {
 		objects = append(objects, published)
 	}
+	objects = append(objects, s.others...)
 	s.cluster, err = offline.New(context.Background(), cfg, plugins.Registry(plugins.Shared{
 		Recorder: &s.placed, Images: &archaware.Shared{Registries: s.depot}}), objects...)
+	if err == nil {
+		s.cluster.AskOnce(topology.Name, names.SchedulingGates)
+	}
 	return err
 }
 
