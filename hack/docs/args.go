@@ -16,6 +16,7 @@ import (
 	"plimsoll.dev/scheduler/pkg/plugins/archaware"
 	"plimsoll.dev/scheduler/pkg/plugins/binpack"
 	"plimsoll.dev/scheduler/pkg/plugins/gpuslice"
+	"plimsoll.dev/scheduler/pkg/plugins/topology"
 )
 
 const module = "plimsoll.dev/scheduler"
@@ -29,6 +30,7 @@ type plugin struct {
 
 func pluginsWithArguments() []plugin {
 	return []plugin{
+		{topology.Name, "pkg/plugins/topology", &topology.Args{}},
 		{archaware.Name, "pkg/plugins/archaware", &archaware.Args{}},
 		{gpuslice.Name, "pkg/plugins/gpuslice", &gpuslice.Args{}},
 		{binpack.Name, "pkg/plugins/binpack", &binpack.Args{}},
@@ -47,8 +49,7 @@ func arguments(root string) (string, error) {
 	b.WriteString("Arguments stand under `profiles[].pluginConfig` of the scheduler's configuration, " +
 		"optionally headed by `apiVersion: plimsoll.dev/v1alpha1` and `kind: <plugin>Args`. They are decoded strictly: a field that is unknown, " +
 		"of the wrong type or out of range stops the scheduler at start-up, and the message names its path. " +
-		"`manifests/schema/` holds the same as JSON Schema.\n\n" +
-		"Topology takes no arguments in this version.\n")
+		"`manifests/schema/` holds the same as JSON Schema.\n")
 	for _, p := range pluginsWithArguments() {
 		d, err := p.declarations(root)
 		if err != nil {
@@ -204,6 +205,8 @@ func (d *declarations) kindOf(t ast.Expr) (string, error) {
 		return "map of " + kind + "s", err
 	case *ast.Ident:
 		switch t.Name {
+		case "float64":
+			return "number", nil
 		case "int64":
 			return "integer", nil
 		case "bool":

@@ -79,7 +79,7 @@ func TestKindsOfFields(t *testing.T) {
 	if diff := cmp.Diff(want, d.structs, cmp.AllowUnexported(structDoc{}, fieldDoc{})); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
-	for _, unreadable := range []string{"func()", "float64", "chan int64"} {
+	for _, unreadable := range []string{"func()", "complex128", "chan int64"} {
 		text := strings.Replace(declared, "*bool", unreadable, 1)
 		if err := os.WriteFile(filepath.Join(root, "args.go"), []byte(text), 0o600); err != nil {
 			t.Fatal(err)

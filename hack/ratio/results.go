@@ -18,11 +18,28 @@ import (
 // metric is what is compared, in pods per second.
 const metric = "SchedulingThroughput/Average"
 
-// pairs are compared in this order, the first over the second.
-var pairs = [][2]string{
-	{"plimsoll", "default-all"},
-	{"plimsoll", "default-sampled"},
-	{"default-sampled", "default-all"},
+// comparison is what the profiles of one benchmark are compared by.
+type comparison struct {
+	profiles []string
+	// pairs are compared in this order, the first over the second.
+	pairs [][2]string
+}
+
+// comparisons are told apart by whether a case has a profile that only the second
+// has; the first is the rule.
+var comparisons = []comparison{{
+	profiles: []string{"plimsoll", "default-all", "default-sampled"},
+	pairs:    [][2]string{{"plimsoll", "default-all"}, {"plimsoll", "default-sampled"}, {"default-sampled", "default-all"}},
+}, {
+	profiles: []string{"plimsoll", "without-topology"},
+	pairs:    [][2]string{{"plimsoll", "without-topology"}},
+}}
+
+func comparisonOf(profiles map[string]samples) comparison {
+	if _, found := profiles["without-topology"]; found {
+		return comparisons[1]
+	}
+	return comparisons[0]
 }
 
 // samples are the throughputs of one profile on one case by round.
@@ -145,7 +162,7 @@ func (r results) ratios() ([]ratio, error) {
 			errs = append(errs, err)
 			continue
 		}
-		for _, pair := range pairs {
+		for _, pair := range comparisonOf(r[where]).pairs {
 			ratios = append(ratios, ratio{
 				name:  fmt.Sprintf("%s %s/%s", where, pair[0], pair[1]),
 				value: r[where][pair[0]].median() / r[where][pair[1]].median(),
@@ -164,7 +181,7 @@ func complete(where string, profiles map[string]samples) error {
 		}
 	}
 	var errs []error
-	for _, profile := range []string{"plimsoll", "default-all", "default-sampled"} {
+	for _, profile := range comparisonOf(profiles).profiles {
 		for _, round := range sortedKeys(rounds) {
 			if _, found := profiles[profile][round]; !found {
 				errs = append(errs, fmt.Errorf("%s: no result of profile %s in round %s", where, profile, round))

@@ -34,7 +34,7 @@ func BenchmarkFullBatching(b *testing.B) { benchmark(b, variant{batching: true})
 // would number test cases of the same name.
 func benchmark(b *testing.B, v variant) {
 	folder := b.TempDir()
-	configs, err := writeConfigs(folder)
+	configs, err := writeConfigs(folder, profiles)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -172,7 +172,7 @@ func decode(raw []byte) (*config.KubeSchedulerConfiguration, error) {
 }
 
 func TestEveryProfileMakesAScheduler(t *testing.T) {
-	for _, p := range profiles {
+	for _, p := range slices.Concat(profiles, topologyProfiles) {
 		if p.config == nil {
 			continue
 		}

@@ -5,8 +5,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"sigs.k8s.io/yaml"
+
+	"plimsoll.dev/scheduler/pkg/plugins/topology"
 )
 
 // profile is one of the scheduler configurations that are compared.
@@ -20,6 +23,12 @@ var profiles = []profile{
 	{"default-all", upstreamAllNodes},
 	{"plimsoll", func() ([]byte, error) { return shipped(shippedFile) }},
 	{"default-sampled", nil},
+}
+
+// topologyProfiles show what Topology costs.
+var topologyProfiles = []profile{
+	{"plimsoll", func() ([]byte, error) { return shipped(shippedFile) }},
+	{"without-topology", withoutTopology},
 }
 
 const (
@@ -62,9 +71,40 @@ func shipped(file string) ([]byte, error) {
 	return yaml.Marshal(config)
 }
 
+// withoutTopology is the shipped configuration but for that plugin.
+func withoutTopology() ([]byte, error) {
+	raw, err := shipped(shippedFile)
+	if err != nil {
+		return nil, err
+	}
+	var config object
+	if err := yaml.Unmarshal(raw, &config); err != nil {
+		return nil, err
+	}
+	removed := 0
+	list, _ := config["profiles"].([]any)
+	for _, entry := range list {
+		p, _ := entry.(object)
+		plugins, _ := p["plugins"].(object)
+		multiPoint, _ := plugins["multiPoint"].(object)
+		enabled, _ := multiPoint["enabled"].([]any)
+		multiPoint["enabled"] = slices.DeleteFunc(enabled, func(e any) bool {
+			is := e.(object)["name"] == topology.Name
+			if is {
+				removed++
+			}
+			return is
+		})
+	}
+	if removed != 1 {
+		return nil, fmt.Errorf("%s: want one profile with %s, got %d", shippedFile, topology.Name, removed)
+	}
+	return yaml.Marshal(config)
+}
+
 // writeConfigs writes the configurations into the folder and returns their
 // paths by profile; upstream's own has none.
-func writeConfigs(folder string) (map[string]string, error) {
+func writeConfigs(folder string, profiles []profile) (map[string]string, error) {
 	paths := map[string]string{}
 	var errs []error
 	for _, p := range profiles {
