@@ -19,20 +19,50 @@ type Book[K comparable] struct {
 }
 
 type group struct {
+	name    string
 	members map[string]*Member
-	started bool
-	hold    *Hold
+	// pending, assumed, bound and parked count the members of each kind.
+	pending, assumed, bound, parked int64
+	started                         bool
+	hold                            *Hold
 	// expires is when the hold ends, keep how long it outlasts a change.
 	expires time.Time
 	keep    time.Duration
+	// idle: a member found no place although the group has started; no room is
+	// held for it again until another does.
+	idle bool
 	// waits is since when a member waits for the others, zero if none does, and
-	// deadline when they wait no longer.
+	// deadline when they wait no longer. attempt counts the failures there ever
+	// were, so that what is left of one attempt does not end the next.
 	waits, deadline time.Time
+	attempt         int
 	// failures in a row, and when to try again; except are domains, as paths,
 	// that turned out not to do.
 	failures  int
 	notBefore time.Time
 	except    []string
+}
+
+// count keeps the group's counts true around a change of one member.
+func (g *group) count(m *Member, by int64) {
+	switch {
+	case m.Node == "":
+		g.pending += by
+	case m.bound:
+		g.bound += by
+	default:
+		g.assumed += by
+	}
+	if m.parked {
+		g.parked += by
+	}
+}
+
+// change does something to a member.
+func (g *group) change(m *Member, do func()) {
+	g.count(m, -1)
+	do()
+	g.count(m, 1)
 }
 
 // NewBook returns an empty book; freed, which may be nil, is told when held room
@@ -56,27 +86,39 @@ func (b *Book[K]) Charges() Charges[K] {
 // assumed on a node stays there although the API server does not know it yet.
 func (b *Book[K]) Observe(key K, m Member) {
 	b.mu.Lock()
-	defer b.mu.Unlock()
 	g := b.groups[key]
 	if g == nil {
 		g = &group{members: map[string]*Member{}}
 		b.groups[key] = g
 	}
+	if m.Group != "" {
+		g.name = m.Group
+	}
 	known := g.members[m.UID]
 	if known == nil {
 		known = &Member{}
 		g.members[m.UID] = known
+		g.count(known, 1)
 	}
-	known.UID, known.Name, known.Revision = m.UID, m.Name, m.Revision
-	if m.Node == "" {
-		return
+	known.UID, known.Name, known.Revision, known.Alone = m.UID, m.Name, m.Revision, m.Alone
+	free := false
+	if m.Node != "" {
+		if known.Node == "" && g.hold != nil { // placed by somebody else
+			free = g.hold.take(m.Node)
+			b.publish()
+		}
+		g.change(known, func() { known.Node, known.bound, known.parked = m.Node, true, false })
+		g.started = g.started || !known.Alone
 	}
-	if known.Node == "" && g.hold != nil { // placed by somebody else
-		g.hold.take(m.Node)
-		b.publish()
+	b.unlock(free)
+}
+
+// unlock ends a change, and tells if it freed room.
+func (b *Book[K]) unlock(free bool) {
+	b.mu.Unlock()
+	if free {
+		b.freed()
 	}
-	known.Node, known.bound, known.parked = m.Node, true, false
-	g.started = true
 }
 
 // Remove forgets a pod that is gone, finished or about to go.
@@ -84,6 +126,7 @@ func (b *Book[K]) Remove(key K, uid string) {
 	b.mu.Lock()
 	free := false
 	if g := b.groups[key]; g != nil && g.members[uid] != nil {
+		g.count(g.members[uid], -1)
 		delete(g.members, uid)
 		if len(g.members) == 0 {
 			free = g.hold != nil
@@ -93,37 +136,32 @@ func (b *Book[K]) Remove(key K, uid string) {
 			g.settle()
 		}
 	}
-	b.mu.Unlock()
-	if free {
-		b.freed()
-	}
+	b.unlock(free)
 }
 
 // settle ends what depends on members having a place once none has.
 func (g *group) settle() {
-	for _, m := range g.members {
-		if m.Node != "" {
-			return
-		}
+	if g.assumed+g.bound == 0 {
+		g.started, g.waits = false, time.Time{}
 	}
-	g.started, g.waits = false, time.Time{}
 }
 
 // Assume notes that a member is about to be bound to a node, where it uses up
 // room that is held for it.
 func (b *Book[K]) Assume(key K, uid, node string, now time.Time) {
 	b.mu.Lock()
-	defer b.mu.Unlock()
-	g := b.groups[key]
-	if g == nil || g.members[uid] == nil || g.members[uid].Node != "" {
-		return
+	free := false
+	if g := b.groups[key]; g != nil && g.members[uid] != nil && g.members[uid].Node == "" {
+		m := g.members[uid]
+		g.change(m, func() { m.Node, m.parked = node, false })
+		g.idle = false
+		if g.hold != nil {
+			free = g.hold.take(node)
+			g.expires = now.Add(g.keep)
+			b.publish()
+		}
 	}
-	g.members[uid].Node, g.members[uid].parked = node, false
-	if g.hold != nil {
-		g.hold.take(node)
-		g.expires = now.Add(g.keep)
-		b.publish()
-	}
+	b.unlock(free)
 }
 
 // Forget notes that a member was not bound after all. The room it leaves is held
@@ -135,8 +173,9 @@ func (b *Book[K]) Forget(key K, uid string) {
 	if g == nil || g.members[uid] == nil || g.members[uid].bound || g.members[uid].Node == "" {
 		return
 	}
-	node := g.members[uid].Node
-	g.members[uid].Node = ""
+	m := g.members[uid]
+	node := m.Node
+	g.change(m, func() { m.Node = "" })
 	g.settle()
 	if g.hold != nil {
 		g.hold.Slots[node]++
@@ -149,7 +188,8 @@ func (b *Book[K]) Park(key K, uid string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if g := b.groups[key]; g != nil && g.members[uid] != nil {
-		g.members[uid].parked = true
+		m := g.members[uid]
+		g.change(m, func() { m.parked = true })
 	}
 }
 
@@ -157,20 +197,56 @@ func (b *Book[K]) Park(key K, uid string) {
 // the last member that took its place by keep.
 func (b *Book[K]) Hold(key K, h *Hold, now time.Time, keep time.Duration) {
 	b.mu.Lock()
-	defer b.mu.Unlock()
-	if g := b.groups[key]; g != nil {
+	free := false
+	if g := b.groups[key]; g != nil && !g.idle {
+		free = g.hold != nil
 		g.hold, g.keep, g.expires = h, keep, now.Add(keep)
 		b.publish()
 	}
+	b.unlock(free)
+}
+
+// Idle gives up what is held for a group that has started, of which a member
+// finds no place: no room is held for it again until another member does.
+func (b *Book[K]) Idle(key K) {
+	b.mu.Lock()
+	free := false
+	if g := b.groups[key]; g != nil {
+		free, g.hold, g.idle = g.hold != nil, nil, true
+		b.publish()
+	}
+	b.unlock(free)
 }
 
 // Wait notes that a member waits for the others. The first to do so sets how long
-// they all wait.
-func (b *Book[K]) Wait(key K, now time.Time, patience time.Duration) {
+// they all wait. It returns the number of the group's attempt, and whether the
+// member is the first of it.
+func (b *Book[K]) Wait(key K, now time.Time, patience time.Duration) (attempt int, first bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if g := b.groups[key]; g != nil && g.waits.IsZero() {
+	g := b.groups[key]
+	if g == nil {
+		return 0, false
+	}
+	if first = g.waits.IsZero(); first {
 		g.waits, g.deadline = now, now.Add(patience)
+	}
+	return g.attempt, first
+}
+
+// Extend lets the members that wait for each other do so until then, at least.
+func (b *Book[K]) Extend(key K, until time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	g := b.groups[key]
+	if g == nil {
+		return
+	}
+	if until.After(g.deadline) {
+		g.deadline = until
+	}
+	if until.After(g.expires) {
+		g.expires = until
 	}
 }
 
@@ -186,39 +262,42 @@ func (b *Book[K]) Start(key K) (assumed []string, since time.Time) {
 	}
 	since = g.waits
 	g.started, g.failures, g.except, g.waits = true, 0, nil, time.Time{}
-	return g.assumed(), since
+	return g.assumedMembers(), since
 }
 
-// Fail ends the attempt of a group that has not started: its hold is given up, no
+// Fail ends an attempt of a group that has not started: its hold is given up, no
 // member has a place any more, and it tries again later, not in the domain except
 // ("" for any). It returns the UIDs of the members that have to give way, and how
-// long the group waits; ok is false if there was nothing to give up.
-func (b *Book[K]) Fail(key K, except string, now time.Time) (assumed []string, wait time.Duration, ok bool) {
+// long the group waits; ok is false if there was nothing to give up, or the
+// attempt, Now for the one that is on, is over already.
+func (b *Book[K]) Fail(key K, except string, attempt int, now time.Time) (assumed []string, wait time.Duration, ok bool) {
 	b.mu.Lock()
 	g := b.groups[key]
-	if g == nil || g.started || g.hold == nil && g.waits.IsZero() {
+	if g == nil || g.started || g.hold == nil && g.waits.IsZero() || attempt != Now && attempt != g.attempt {
 		b.mu.Unlock()
 		return nil, 0, false
 	}
 	free := g.hold != nil
 	g.hold, g.waits = nil, time.Time{}
 	g.failures++
+	g.attempt++
 	wait = backoff(g.failures)
 	g.notBefore = now.Add(wait)
 	if except != "" && !slices.Contains(g.except, except) {
 		g.except = append(slices.Clone(g.except), except)
 	}
-	assumed = g.assumed()
+	assumed = g.assumedMembers()
 	for _, uid := range assumed {
-		g.members[uid].Node = ""
+		m := g.members[uid]
+		g.change(m, func() { m.Node = "" })
 	}
 	b.publish()
-	b.mu.Unlock()
-	if free {
-		b.freed()
-	}
+	b.unlock(free)
 	return assumed, wait, true
 }
+
+// Now is the attempt that is on.
+const Now = -1
 
 // Reconsider forgets which domains turned out not to do.
 func (b *Book[K]) Reconsider(key K) {
@@ -229,8 +308,11 @@ func (b *Book[K]) Reconsider(key K) {
 	}
 }
 
-// assumed lists the members that have a place the API server does not know of.
-func (g *group) assumed() []string {
+// assumedMembers lists those that have a place the API server does not know of.
+func (g *group) assumedMembers() []string {
+	if g.assumed == 0 {
+		return nil
+	}
 	var out []string
 	for _, m := range g.members {
 		if m.Node != "" && !m.bound {

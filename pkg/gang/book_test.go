@@ -41,15 +41,22 @@ func charged(b *Book[string]) map[string]int64 {
 func all(string) bool { return true }
 
 func TestAGroupFillsWhatIsHeldForIt(t *testing.T) {
-	b := NewBook[string](func() { t.Error("told that room is free, which its own members took") })
+	freed := 0
+	b := NewBook[string](func() { freed++ })
 	gather(b, "train", "a", "b", "c")
 	b.Hold("train", held(5, map[string]int64{"n1": 2, "n2": 1}), start, keep)
 	b.Assume("train", "a", "n1", at(1))
 	if diff := cmp.Diff(map[string]int64{"n1": 1, "n2": 1}, charged(b)); diff != "" {
 		t.Errorf("after a member took a slot of its node (-want +got):\n%s", diff)
 	}
+	if freed != 0 {
+		t.Error("told that room is free, which a member took")
+	}
 	// A member that goes elsewhere uses up a slot all the same, where the fewest are.
 	b.Assume("train", "b", "n9", at(2))
+	if freed != 1 {
+		t.Error("not told that a node's room became free, since the member went elsewhere")
+	}
 	if got := charged(b); got["n1"]+got["n2"] != 1 {
 		t.Errorf("charged %v, want one slot left", got)
 	}
@@ -105,7 +112,7 @@ func TestAGroupStartsOnceAndThenWaitsForNobody(t *testing.T) {
 	if again, _ := b.Start("train"); again != nil {
 		t.Errorf("started twice, with %v", again)
 	}
-	if _, _, ok := b.Fail("train", "x", at(30)); ok {
+	if _, _, ok := b.Fail("train", "x", Now, at(30)); ok {
 		t.Error("a group that has started failed")
 	}
 	if due := b.Tick(at(600), all); due.TimedOut != nil {
@@ -123,7 +130,7 @@ func TestAGroupThatFailsGivesEverythingUp(t *testing.T) {
 	freed := 0
 	b := NewBook[string](func() { freed++ })
 	gather(b, "train", "a", "b", "c")
-	if _, _, ok := b.Fail("train", "", start); ok {
+	if _, _, ok := b.Fail("train", "", Now, start); ok {
 		t.Error("failed before it had anything")
 	}
 	for i, want := range []time.Duration{1, 2, 4, 8, 16, 30, 30} {
@@ -131,7 +138,7 @@ func TestAGroupThatFailsGivesEverythingUp(t *testing.T) {
 		b.Assume("train", "a", "n1", start)
 		b.Assume("train", "c", "n1", start)
 		b.Wait("train", start, keep)
-		assumed, wait, ok := b.Fail("train", fmt.Sprintf("zone=%d", i), start)
+		assumed, wait, ok := b.Fail("train", fmt.Sprintf("zone=%d", i), i, start)
 		if !ok || wait != want*time.Second || !slices.Equal(assumed, []string{"a", "c"}) {
 			t.Fatalf("failure %d: %v gave way for %v, %v; want a and c for %ds", i+1, assumed, wait, ok, want)
 		}
@@ -200,13 +207,13 @@ func TestParkedMembersAreWokenOnce(t *testing.T) {
 	b.Park("train", "b")
 	b.Park("train", "nobody")
 	b.Assume("train", "b", "n1", start)
-	if !b.HasParked("train") {
-		t.Error("nobody is parked")
+	if got := b.View("train").Parked; got != 1 {
+		t.Errorf("%d are parked, want a alone: b has a place", got)
 	}
 	if got := b.Parked("train"); len(got) != 1 || got[0].Name != "default/a" {
 		t.Errorf("got %v, want a: b has a place", got)
 	}
-	if b.HasParked("train") || len(b.Parked("train")) != 0 {
+	if b.View("train").Parked != 0 || len(b.Parked("train")) != 0 {
 		t.Error("woken twice")
 	}
 	if got := b.Pending("train"); len(got) != 2 || got[0].UID != "a" || got[1].UID != "c" {
@@ -262,7 +269,7 @@ func TestWhatIsChargedIsWhatIsHeld(t *testing.T) {
 			case 7:
 				b.Hold(key, held(0, map[string]int64{node: 2, "n1": 1}), now, keep)
 			case 8:
-				b.Fail(key, "", now)
+				b.Fail(key, "", Now, now)
 			case 9:
 				b.Wait(key, now, keep)
 				b.Tick(now, all)
@@ -270,6 +277,9 @@ func TestWhatIsChargedIsWhatIsHeld(t *testing.T) {
 			want := map[string]int64{}
 			for _, key := range keys {
 				view := b.View(key)
+				if got, want := view.Placed(), int64(len(b.Placed(key))); got != want || view.Pending != int64(len(b.Pending(key))) {
+					t.Fatalf("%s counts %+v, want %d with a place", key, view, want)
+				}
 				if int(view.All()) != len(alive[key]) {
 					t.Fatalf("%s counts %+v, want %d members", key, view, len(alive[key]))
 				}
@@ -291,5 +301,88 @@ func TestNeed(t *testing.T) {
 	n := &Need{[]string{"cpu", "memory"}, []int64{1, 2}}
 	if n.Of("memory") != 2 || n.Of("nvidia.com/gpu") != 0 {
 		t.Errorf("got %d and %d, want 2 and 0", n.Of("memory"), n.Of("nvidia.com/gpu"))
+	}
+}
+
+func TestWhatIsLeftOfAnAttemptDoesNotEndTheNext(t *testing.T) {
+	b := NewBook[string](nil)
+	gather(b, "train", "a", "b")
+	b.Assume("train", "a", "n1", start)
+	old, first := b.Wait("train", start, keep)
+	if _, again := b.Wait("train", start, keep); !first || again {
+		t.Errorf("first %v and then %v, want only one to be the first", first, again)
+	}
+	if _, _, ok := b.Fail("train", "", Now, start); !ok {
+		t.Fatal("not failed")
+	}
+	b.Assume("train", "b", "n1", at(2))
+	next, first := b.Wait("train", at(2), keep)
+	if next == old || !first {
+		t.Errorf("attempt %d after %d, first %v", next, old, first)
+	}
+	if _, _, ok := b.Fail("train", "", old, at(3)); ok || b.View("train").Assumed != 1 {
+		t.Error("the old attempt ended the next")
+	}
+	if _, _, ok := b.Fail("train", "", next, at(3)); !ok {
+		t.Error("its own end did not")
+	}
+}
+
+func TestMembersThatWaitAreToldWhenTheirGroupStartsByOtherMeans(t *testing.T) {
+	b := NewBook[string](nil)
+	gather(b, "train", "a", "b", "c")
+	b.Assume("train", "a", "n1", start)
+	b.Wait("train", start, keep)
+	b.Observe("train", Member{UID: "b", Node: "n1", Alone: true})
+	if due := b.Tick(at(1), all); due.Started != nil || b.View("train").Started {
+		t.Errorf("started by a member that waits for nobody: %+v", due)
+	}
+	b.Observe("train", Member{UID: "c", Node: "n1"})
+	if due := b.Tick(at(2), all); !slices.Equal(due.Started, []string{"train"}) || due.TimedOut != nil {
+		t.Errorf("due %+v, want the waiting member told", due)
+	}
+	if due := b.Tick(at(600), all); due.Started != nil || due.TimedOut != nil {
+		t.Errorf("told twice: %+v", due)
+	}
+	if got := b.Placed("train"); len(got) != 3 {
+		t.Errorf("placed %v, want all three", got)
+	}
+}
+
+func TestAnIdleGroupHoldsNothingUntilAMemberIsPlaced(t *testing.T) {
+	freed := 0
+	b := NewBook[string](func() { freed++ })
+	gather(b, "train", "b")
+	b.Observe("train", Member{UID: "a", Node: "n1", Group: "train-42"})
+	b.Hold("train", held(0, map[string]int64{"n1": 1}), start, keep)
+	b.Idle("train")
+	b.Hold("train", held(0, map[string]int64{"n1": 1}), start, keep)
+	if b.Charges() != nil || freed != 1 {
+		t.Errorf("holds %v, told %d times", charged(b), freed)
+	}
+	b.Assume("train", "b", "n1", start)
+	b.Hold("train", held(0, map[string]int64{"n1": 1}), start, keep)
+	if b.Charges() == nil {
+		t.Error("holds nothing, although a member was placed since")
+	}
+	if name := b.View("train").Name; name != "train-42" {
+		t.Errorf("named %q", name)
+	}
+}
+
+func TestWaitingIsExtended(t *testing.T) {
+	b := NewBook[string](nil)
+	gather(b, "train", "a", "b")
+	b.Hold("train", held(0, map[string]int64{"n1": 2}), start, time.Second)
+	b.Assume("train", "a", "n1", start)
+	b.Wait("train", start, 10*time.Second)
+	b.Extend("train", at(30))
+	b.Extend("train", at(20)) // never shorter
+	b.Extend("nobody", at(30))
+	if due := b.Tick(at(29), all); due.TimedOut != nil {
+		t.Errorf("timed out: %v", due.TimedOut)
+	}
+	if due := b.Tick(at(30), all); len(due.TimedOut) != 1 {
+		t.Error("did not time out")
 	}
 }

@@ -55,9 +55,11 @@ func (h *Hold) Pods() int64 {
 }
 
 // take uses one slot up: that of the node if there is one, else one of the node
-// with the fewest, so that whole nodes become free first.
-func (h *Hold) take(node string) {
+// with the fewest, so that whole nodes become free first. It tells whether another
+// node's room became free.
+func (h *Hold) take(node string) (elsewhere bool) {
 	if h.Slots[node] == 0 {
+		elsewhere = len(h.Slots) > 0
 		node = ""
 		for _, candidate := range slices.Sorted(maps.Keys(h.Slots)) {
 			if node == "" || h.Slots[candidate] < h.Slots[node] {
@@ -71,6 +73,7 @@ func (h *Hold) take(node string) {
 	case pods == 1:
 		delete(h.Slots, node)
 	}
+	return elsewhere
 }
 
 // Charge is room on one node that is held for a group.
@@ -106,6 +109,11 @@ type Member struct {
 	Node string
 	// Revision is the revision of its owner's template; "" if it has none.
 	Revision string
+	// Group is what reasons call its group.
+	Group string
+	// Alone: it waits for nobody, so that its having a place says nothing of its
+	// group's having started.
+	Alone bool
 	// bound: the API server knows the node, too.
 	bound bool
 	// parked: it is held back until the group is complete.

@@ -8,11 +8,15 @@ import (
 
 // View is a group at one moment.
 type View struct {
+	// Name is what reasons call it.
+	Name string
 	// Pending members have no place, Assumed ones have one that the API server
 	// does not know of yet, Bound ones run there.
 	Pending, Assumed, Bound int64
-	// Started: members need not wait for each other.
-	Started bool
+	// Parked of the pending ones are held back.
+	Parked int64
+	// Started: members need not wait for each other. Waits: some still do.
+	Started, Waits bool
 	// NotBefore is when a group that failed may try again, Failures how often in
 	// a row it did.
 	NotBefore time.Time
@@ -35,22 +39,14 @@ func (v View) Placed() int64 { return v.Assumed + v.Bound }
 func (b *Book[K]) View(key K) View {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	var v View
 	g := b.groups[key]
 	if g == nil {
-		return v
+		return View{}
 	}
-	for _, m := range g.members {
-		switch {
-		case m.Node == "":
-			v.Pending++
-		case m.bound:
-			v.Bound++
-		default:
-			v.Assumed++
-		}
+	v := View{
+		Name: g.name, Pending: g.pending, Assumed: g.assumed, Bound: g.bound, Parked: g.parked,
+		Started: g.started, Waits: !g.waits.IsZero(), NotBefore: g.notBefore, Failures: g.failures, Except: g.except,
 	}
-	v.Started, v.NotBefore, v.Failures, v.Except = g.started, g.notBefore, g.failures, g.except
 	if g.hold != nil {
 		copied := *g.hold
 		copied.Slots = nil
@@ -99,30 +95,37 @@ func (b *Book[K]) Parked(key K) []Member {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	g := b.groups[key]
-	if g == nil {
+	if g == nil || g.parked == 0 {
 		return nil
 	}
 	out := g.list(func(m *Member) bool { return m.parked })
 	for _, m := range g.members {
-		m.parked = false
+		g.change(m, func() { m.parked = false })
 	}
 	return out
 }
 
-// HasParked tells whether any member is held back.
-func (b *Book[K]) HasParked(key K) bool {
+// Placed lists the members that have a place, by name.
+func (b *Book[K]) Placed(key K) []Member {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	g := b.groups[key]
-	if g == nil {
-		return false
+	if g := b.groups[key]; g != nil {
+		return g.list(func(m *Member) bool { return m.Node != "" })
 	}
-	for _, m := range g.members {
-		if m.parked {
-			return true
+	return nil
+}
+
+// All lists all members of all groups that are mine.
+func (b *Book[K]) All(mine func(K) bool) map[K][]Member {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	out := map[K][]Member{}
+	for key, g := range b.groups {
+		if mine(key) {
+			out[key] = g.list(func(*Member) bool { return true })
 		}
 	}
-	return false
+	return out
 }
 
 func (g *group) list(is func(*Member) bool) []Member {
@@ -160,15 +163,7 @@ func (b *Book[K]) Split() []K {
 	defer b.mu.Unlock()
 	var out []K
 	for key, g := range b.groups {
-		with, without := 0, 0
-		for _, m := range g.members {
-			if m.Node == "" {
-				without++
-			} else {
-				with++
-			}
-		}
-		if with > 0 && without > 0 && g.hold == nil {
+		if g.assumed+g.bound > 0 && g.pending > 0 && g.hold == nil {
 			out = append(out, key)
 		}
 	}
@@ -179,6 +174,8 @@ func (b *Book[K]) Split() []K {
 type Due[K comparable] struct {
 	// TimedOut groups have waited too long for the rest of them.
 	TimedOut []K
+	// Started groups have members that still wait, although they need not.
+	Started []K
 	// Again are those whose time to try again has come.
 	Again []K
 }
@@ -196,7 +193,12 @@ func (b *Book[K]) Tick(now time.Time, mine func(K) bool) Due[K] {
 		if g.hold != nil && g.waits.IsZero() && !now.Before(g.expires) {
 			g.hold, free = nil, true
 		}
-		if !g.waits.IsZero() && !now.Before(g.deadline) {
+		switch {
+		case g.waits.IsZero():
+		case g.started:
+			g.waits = time.Time{}
+			due.Started = append(due.Started, key)
+		case !now.Before(g.deadline):
 			due.TimedOut = append(due.TimedOut, key)
 		}
 		if !g.notBefore.IsZero() && !now.Before(g.notBefore) {

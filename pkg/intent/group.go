@@ -12,8 +12,8 @@ type GroupKind string
 
 // The kinds of groups, in the order in which they take each other's place.
 const (
-	GroupByAnnotation GroupKind = "annotation" // GroupName
 	GroupNative       GroupKind = "native"     // spec.schedulingGroup
+	GroupByAnnotation GroupKind = "annotation" // GroupName
 	GroupByPodGroup   GroupKind = "PodGroup"   // the label of scheduler-plugins, scheduling.x-k8s.io/pod-group
 	GroupByOwner      GroupKind = "owner"      // the controlling owner
 )
@@ -40,17 +40,21 @@ type Group struct {
 
 // GroupOf returns the pod's group; false if it belongs to none. Pods that come
 // with their node are no group by their owner: each has its own place.
+//
+// The native group comes first: the scheduler itself places its pods together,
+// whatever an annotation says. Without its feature gates, the API server drops
+// the field.
 func GroupOf(pod *v1.Pod, asked *Topology) (Group, bool) {
 	owner := metav1.GetControllerOfNoCopy(pod)
 	group := func(kind GroupKind, id, name string) (Group, bool) {
 		key := GroupKey{Scheduler: pod.Spec.SchedulerName, Namespace: pod.Namespace, Kind: kind, ID: id}
 		return Group{Key: key, Name: name, Owner: owner}, true
 	}
-	if asked != nil && asked.Group != "" {
-		return group(GroupByAnnotation, asked.Group, asked.Group)
-	}
 	if native := pod.Spec.SchedulingGroup; native != nil && native.PodGroupName != nil && *native.PodGroupName != "" {
 		return group(GroupNative, *native.PodGroupName, *native.PodGroupName)
+	}
+	if asked != nil && asked.Group != "" {
+		return group(GroupByAnnotation, asked.Group, asked.Group)
 	}
 	if name := pod.Labels[v1alpha1.PodGroupLabel]; name != "" {
 		return group(GroupByPodGroup, name, name)

@@ -33,8 +33,8 @@ func TestWhatMakesAGroup(t *testing.T) {
 	}{
 		"nothing":                      {&Topology{}, &v1.Pod{}, Group{}},
 		"nothing, with empty names":    {nil, belongs("", "", ""), Group{}},
-		"the annotation before all":    {&Topology{Group: "a"}, belongs("ReplicaSet", "n", "l"), group(GroupByAnnotation, "a", "a")},
-		"the native group before":      {&Topology{}, belongs("ReplicaSet", "n", "l"), group(GroupNative, "n", "n")},
+		"the native group before all":  {&Topology{Group: "a"}, belongs("ReplicaSet", "n", "l"), group(GroupNative, "n", "n")},
+		"the annotation before labels": {&Topology{Group: "a"}, belongs("ReplicaSet", "", "l"), group(GroupByAnnotation, "a", "a")},
 		"the label before the owner":   {&Topology{}, belongs("ReplicaSet", "", "l"), group(GroupByPodGroup, "l", "l")},
 		"the owner":                    {&Topology{}, belongs("ReplicaSet", "", ""), group(GroupByOwner, "2", "ReplicaSet/web-5d4f")},
 		"an owner of whatever kind":    {nil, belongs("Rollout", "", ""), group(GroupByOwner, "2", "Rollout/web-5d4f")},

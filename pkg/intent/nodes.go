@@ -5,6 +5,7 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/component-helpers/scheduling/corev1/nodeaffinity"
 
 	"plimsoll.dev/scheduler/pkg/arch"
@@ -135,4 +136,29 @@ func NamesNode(pod *v1.Pod) bool {
 
 func isNodeName(r v1.NodeSelectorRequirement) bool {
 	return r.Key == metav1.ObjectNameField && r.Operator == v1.NodeSelectorOpIn
+}
+
+// OneToANode tells whether no two pods like this one can be on one node: they
+// would want the same port of it, or keep each other off by the label that holds
+// a node's name.
+func OneToANode(pod *v1.Pod) bool {
+	for i := range pod.Spec.Containers {
+		for j := range pod.Spec.Containers[i].Ports {
+			if pod.Spec.Containers[i].Ports[j].HostPort != 0 {
+				return true
+			}
+		}
+	}
+	if pod.Spec.Affinity == nil || pod.Spec.Affinity.PodAntiAffinity == nil {
+		return false
+	}
+	for _, term := range pod.Spec.Affinity.PodAntiAffinity.RequiredDuringSchedulingIgnoredDuringExecution {
+		if term.TopologyKey != v1.LabelHostname || len(term.Namespaces) > 0 || term.NamespaceSelector != nil {
+			continue
+		}
+		if selector, err := metav1.LabelSelectorAsSelector(term.LabelSelector); err == nil && selector.Matches(labels.Set(pod.Labels)) {
+			return true
+		}
+	}
+	return false
 }

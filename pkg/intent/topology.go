@@ -62,7 +62,7 @@ func topologyAnnotations() []Annotation {
 		Forms:   "want a name of at most 63 lower-case letters, digits, - and ., that begins and ends with a letter or digit",
 		Example: "train-42",
 		Doc: "The group that the pod belongs to, within its namespace and among the pods of its scheduler. " +
-			"It takes the place of the PodGroup that the pod names, and of the owner whose pods are a group otherwise.",
+			"It takes the place of a PodGroup of scheduler-plugins that the pod names, and of the owner whose pods are a group otherwise; a native PodGroup (`spec.schedulingGroup`) comes before it.",
 		parse: parseGroup,
 	}, {
 		Key:     GroupSize,

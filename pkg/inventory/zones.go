@@ -104,13 +104,12 @@ var outsideHints = [...]string{"node-role.kubernetes.io/control-plane", "node-ro
 // endpoints out among zones for same-zone hints: allocatable millicores of all
 // ready nodes but those of the control plane, by the value of
 // topology.kubernetes.io/zone. Nil if it gives up: such a node lacks its zone or
-// its CPU, or there is none.
+// its CPU, or there is none. Nil nodes are left out.
 //
 // It follows TopologyCache.SetNodes of k8s.io/endpointslice/topologycache.
-func ZoneCPU(nodes []fwk.NodeInfo) map[string]int64 {
+func ZoneCPU(nodes []*v1.Node) map[string]int64 {
 	var sums map[string]int64
-	for _, info := range nodes {
-		node := info.Node()
+	for _, node := range nodes {
 		if node == nil || !isReady(node) || slices.ContainsFunc(outsideHints[:], func(key string) bool { _, found := node.Labels[key]; return found }) {
 			continue
 		}

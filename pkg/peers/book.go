@@ -1,6 +1,7 @@
 package peers
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -8,23 +9,23 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	discovery "k8s.io/api/discovery/v1"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/informers"
 	corelisters "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/tools/cache"
 )
 
-// Names of our indexes: EndpointSlices by namespace/service, and Services that
-// ask for hints by namespace.
+// Names of our indexes: EndpointSlices by namespace/service, and Services by
+// whether they ask for hints, of which only those that do have a value.
 const (
 	byService = "plimsoll-service"
 	byHints   = "plimsoll-hints"
+	asks      = "asks"
 )
 
 // Book is safe for concurrent use.
 type Book struct {
 	services corelisters.ServiceLister
-	hinted   cache.Indexer // of Services
+	hinting  cache.Indexer // of Services
 	slices   cache.Indexer
 
 	mu sync.Mutex
@@ -38,7 +39,7 @@ type Book struct {
 func New(factory informers.SharedInformerFactory) (*Book, error) {
 	services, endpoints := factory.Core().V1().Services(), factory.Discovery().V1().EndpointSlices().Informer()
 	b := &Book{
-		services: services.Lister(), hinted: services.Informer().GetIndexer(), slices: endpoints.GetIndexer(),
+		services: services.Lister(), hinting: services.Informer().GetIndexer(), slices: endpoints.GetIndexer(),
 		counted: map[string]map[string]int64{},
 	}
 	if err := endpoints.SetTransform(trimSlice); err != nil {
@@ -148,22 +149,24 @@ func (b *Book) forget(obj any) {
 	delete(b.counted, slice.Namespace+"/"+slice.Labels[discovery.LabelServiceName])
 }
 
-// Hinted lists the Services of the pod's namespace that select it and ask for
-// topology hints (service.kubernetes.io/topology-mode: Auto), in the order of
-// their names.
-func (b *Book) Hinted(pod *v1.Pod) []*v1.Service {
-	found, err := b.hinted.ByIndex(byHints, pod.Namespace)
+// Hinting lists the Services of all namespaces that ask for topology hints
+// (service.kubernetes.io/topology-mode: Auto), in the order of namespace and name.
+// Those without a selector are not among them: the control plane does not write
+// their EndpointSlices. The Services are shared, read only.
+func (b *Book) Hinting() []*v1.Service {
+	found, err := b.hinting.ByIndex(byHints, asks)
 	if err != nil {
 		return nil // there is such an index
 	}
-	var out []*v1.Service
+	out := make([]*v1.Service, 0, len(found))
 	for _, obj := range found {
-		service, ok := obj.(*v1.Service)
-		if ok && labels.SelectorFromSet(service.Spec.Selector).Matches(labels.Set(pod.Labels)) {
+		if service, ok := obj.(*v1.Service); ok {
 			out = append(out, service)
 		}
 	}
-	slices.SortFunc(out, func(a, b *v1.Service) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(out, func(a, b *v1.Service) int {
+		return cmp.Or(strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Name, b.Name))
+	})
 	return out
 }
 
@@ -172,7 +175,7 @@ func hintsIn(obj any) ([]string, error) {
 	if !ok || len(service.Spec.Selector) == 0 || !asksForHints(service) {
 		return nil, nil
 	}
-	return []string{service.Namespace}, nil
+	return []string{asks}, nil
 }
 
 // asksForHints reads the annotation and the one it had before, which wins, as the

@@ -188,31 +188,34 @@ func TestServicesThatAskForHints(t *testing.T) {
 		return map[string]string{v1.DeprecatedAnnotationTopologyAwareHints: value}
 	}
 	cart := map[string]string{"app": "cart"}
-	abroad := service("abroad", mode("Auto"), cart)
-	abroad.Namespace = "prod"
-	book, _ := open(t, abroad,
+	first, last := service("z-auto", mode("Auto"), cart), service("auto", mode("Auto"), cart)
+	first.Namespace, last.Namespace = "mail", "shop-2"
+	book, client := open(t, last, first,
 		service("z-auto", mode("Auto"), cart), service("auto", mode("auto"), cart), service("deprecated", before("Auto"), cart),
 		service("deprecated-wins", map[string]string{v1.DeprecatedAnnotationTopologyAwareHints: "disabled", v1.AnnotationTopologyMode: "Auto"}, cart),
 		service("loud", mode("AUTO"), cart), service("disabled", mode("Disabled"), cart), service("silent", nil, cart),
-		service("part", mode("Auto"), map[string]string{"app": "cart", "tier": "web"}), service("db", mode("Auto"), map[string]string{"app": "db"}),
-		service("all", mode("Auto"), nil))
-	for name, tc := range map[string]struct {
-		labels map[string]string
-		want   []string
-	}{
-		"a pod that is selected":     {map[string]string{"app": "cart", "version": "2"}, []string{"auto", "deprecated", "z-auto"}},
-		"a pod with all labels":      {map[string]string{"app": "cart", "tier": "web"}, []string{"auto", "deprecated", "part", "z-auto"}},
-		"a pod that is not selected": {map[string]string{"app": "mail"}, nil},
-		"a pod without labels":       {nil, nil},
-	} {
-		var got []string
-		for _, s := range book.Hinted(&v1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Labels: tc.labels}}) {
-			got = append(got, s.Name)
-		}
-		if diff := cmp.Diff(tc.want, got); diff != "" {
-			t.Errorf("%s (-want +got)\n%s", name, diff)
-		}
+		service("db", mode("Auto"), map[string]string{"app": "db"}), service("no-selector", mode("Auto"), nil))
+	become := func(want ...string) {
+		t.Helper()
+		testkit.Eventually(t, patient, func() error {
+			var got []string
+			for _, s := range book.Hinting() {
+				got = append(got, s.Namespace+"/"+s.Name)
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				return fmt.Errorf("(-want +got)\n%s", diff)
+			}
+			return nil
+		})
 	}
+	become("mail/z-auto", "shop/auto", "shop/db", "shop/deprecated", "shop/z-auto", "shop-2/auto")
+	if _, err := client.CoreV1().Services("shop").Update(t.Context(), service("auto", nil, cart), metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := client.CoreV1().Services("mail").Delete(t.Context(), "z-auto", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	become("shop/db", "shop/deprecated", "shop/z-auto", "shop-2/auto")
 }
 
 func TestTwoBooksOfTheSameInformers(t *testing.T) {

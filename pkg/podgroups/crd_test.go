@@ -30,10 +30,12 @@ type running struct {
 
 func run(t *testing.T, begin func(*server)) *running {
 	t.Helper()
-	r := &running{server: serve(t), t: t, clock: testclock.NewFakeClock(time.Unix(0, 0)), byOwner: Size{Gang: 3, Total: 3, Source: "ReplicaSet ml/web"}}
+	r := &running{server: serve(t), t: t, clock: testclock.NewFakeClock(time.Unix(0, 0)), byOwner: Size{Gang: 3, Whole: 3, Total: 3, Source: "ReplicaSet ml/web"}}
 	r.set(begin)
 	before := goleak.IgnoreCurrent()
-	r.sizes, _, r.told = watching(t, Options{Config: r.config(), DiscoverEvery: often, Clock: r.clock}, replicaSet("web", new(int32(3)), ""))
+	r.sizes, _, r.told = watching(t, Options{Config: r.config(), DiscoverEvery: often, Clock: r.clock}, replicaSet("web", new(int32(3)), ""),
+		job("ends", new(int32(4)), new(int32(4)), 3), job("part", new(int32(3)), new(int32(3)), 2), job("launcher", nil, new(int32(1)), 0),
+		job("work-queue", new(int32(4)), nil, 3), job("rounds", new(int32(4)), new(int32(40)), 30))
 	informersRun := goleak.IgnoreCurrent()
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
@@ -92,7 +94,7 @@ func (r *running) discovers() {
 }
 
 func explicit(members int64) Size {
-	return Size{Gang: members, Total: max(members, 3), Explicit: true, Source: "PodGroup ml/train", Timeout: 90 * time.Second}
+	return Size{Gang: members, Whole: members, Total: max(members, 3), Explicit: true, Source: "PodGroup ml/train", Timeout: 90 * time.Second}
 }
 
 func TestAPodGroupSaysTheSize(t *testing.T) {
@@ -206,6 +208,46 @@ func TestAServerThatDoesNotAnswerChangesNothing(t *testing.T) {
 	r.discovers() // what the first found has been taken in
 	if diff := cmp.Diff(explicit(8), r.size()); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
+// TestPodsThatHaveSucceededAreNotWaitedFor: a Job's last pod is created once more,
+// and the others of its PodGroup will not be.
+func TestPodsThatHaveSucceededAreNotWaitedFor(t *testing.T) {
+	r := run(t, func(s *server) { s.served = true })
+	r.put("train", 4)
+	r.becomes(explicit(4))
+	for name, tc := range map[string]struct {
+		job  string
+		want int64
+	}{
+		"three of the Job's four have":     {"ends", 1},
+		"two of another Job's three have":  {"part", 2},
+		"none of a launcher's one has":     {"launcher", 4},
+		"the Job does not count":           {"work-queue", 4},
+		"the Job has more rounds to go":    {"rounds", 4},
+		"the Job is not known, but may be": {"new", 4},
+	} {
+		got := ask(r.sizes, inPodGroup(ownedBy("Job", tc.job), "train"), intent.Topology{})
+		if got.Gang != tc.want || got.Whole != tc.want || !got.Explicit {
+			t.Errorf("%s: got %+v, want %d", name, got, tc.want)
+		}
+	}
+}
+
+func TestAnOwnerIsWaitedForIfPodGroupsCannotBeRead(t *testing.T) {
+	r := run(t, func(s *server) { s.served, s.forbidden = true, true })
+	r.becomes(Size{Missing: "PodGroups cannot be read: forbidden"})
+	r.clock.Step(patience)
+	size := func() Size {
+		return ask(r.sizes, inPodGroup(ownedBy("ReplicaSet", "new"), "train"), intent.Topology{})
+	}
+	if diff := cmp.Diff(Size{Missing: "ReplicaSet ml/new is not known yet"}, size()); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+	r.clock.Step(patience)
+	if diff := cmp.Diff(Size{Source: "PodGroups cannot be read: forbidden"}, size()); diff != "" {
+		t.Errorf("after its patience (-want +got)\n%s", diff)
 	}
 }
 

@@ -2,6 +2,10 @@
 // PodGroup or one of scheduler-plugins says, or what the pods' owner asks for.
 // Everything is answered from memory.
 //
+// Watches are not in step: a pod may be seen before its owner. As long as the owner
+// would say the size, its pods wait for it, 30 seconds at most: one that has left its
+// pods behind never comes.
+//
 // # PodGroups of scheduler-plugins
 //
 // Their CRD may not be installed, may come later, and may go. Discovery asks for

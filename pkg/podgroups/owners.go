@@ -3,11 +3,13 @@ package podgroups
 import (
 	"fmt"
 	"strconv"
+	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/informers"
 	appslisters "k8s.io/client-go/listers/apps/v1"
 	batchlisters "k8s.io/client-go/listers/batch/v1"
@@ -27,8 +29,36 @@ type owners struct {
 	jobs         batchlisters.JobLister
 }
 
-// asks is what matters here of an owner: Size's fields of these names.
-type asks struct{ gang, total int64 }
+// asks is what matters here of an owner.
+type asks struct {
+	gang, whole, total int64 // Size's fields of these names
+	// done is how many of a Job's completions need no pod any more; both are 0
+	// if the Job does not count them, and for all other owners.
+	done, completions int64
+}
+
+// part is what an owner says of the size of its pods' group.
+type part struct {
+	asks          // zero if nothing is known of the owner
+	source string // "" if so
+	// unseen: the owner is of a kind that is watched, but was not seen.
+	unseen bool
+}
+
+// still is how many of the members that a group is said to have are still to come.
+// Pods of a Job that have succeeded do not come again. If the Job's pods alone are
+// the group, there are no more than those of the Job; if not, and they are too few
+// to be it alone, the others are of other owners.
+func (p *part) still(members int64, alone bool) int64 {
+	if p.completions == 0 {
+		return members
+	}
+	all := p.completions
+	if !alone {
+		all = max(all, members)
+	}
+	return max(1, min(members, all-p.done))
+}
 
 // watchOwners registers the informers of owners.
 func watchOwners(factory informers.SharedInformerFactory, onChange func(namespace, id string)) (owners, error) {
@@ -51,37 +81,38 @@ func watchOwners(factory informers.SharedInformerFactory, onChange func(namespac
 	return owners{replicaSets.Lister(), statefulSets.Lister(), controllers.Lister(), jobs.Lister()}, nil
 }
 
-// of is the size of the owner's pods; zero if there is no such owner, or it is of
-// a kind that is not known here.
-func (o *owners) of(namespace string, owner *metav1.OwnerReference) Size {
+// of is what the owner says; zero if there is none, or it is of a kind that is not
+// known here.
+func (o *owners) of(namespace string, owner *metav1.OwnerReference) part {
 	if owner == nil {
-		return Size{}
+		return part{}
 	}
 	switch owner.Kind {
 	case "ReplicaSet":
 		found, err := o.replicaSets.ReplicaSets(namespace).Get(owner.Name)
-		return sizeOf(found, err, owner, ofReplicaSet)
+		return partOf(found, err, owner, appsv1.GroupName, ofReplicaSet)
 	case "StatefulSet":
 		found, err := o.statefulSets.StatefulSets(namespace).Get(owner.Name)
-		return sizeOf(found, err, owner, ofStatefulSet)
+		return partOf(found, err, owner, appsv1.GroupName, ofStatefulSet)
 	case "ReplicationController":
 		found, err := o.controllers.ReplicationControllers(namespace).Get(owner.Name)
-		return sizeOf(found, err, owner, ofController)
+		return partOf(found, err, owner, v1.GroupName, ofController)
 	case "Job":
 		found, err := o.jobs.Jobs(namespace).Get(owner.Name)
-		return sizeOf(found, err, owner, ofJob)
+		return partOf(found, err, owner, batchv1.GroupName, ofJob)
 	}
-	return Size{}
+	return part{}
 }
 
-// sizeOf reads what a lister found. A UID tells the owner from another one of its
-// name: a successor, or an object of another API group with a kind of the same name.
-func sizeOf[T metav1.Object](found T, err error, owner *metav1.OwnerReference, read func(T) asks) Size {
+// partOf reads what a lister of the API group found. A UID tells the owner from
+// another one of its name: a predecessor, a successor, or an object of another API
+// group with a kind of the same name, which will never be found here.
+func partOf[T metav1.Object](found T, err error, owner *metav1.OwnerReference, group string, read func(T) asks) part {
 	if err != nil || found.GetUID() != owner.UID {
-		return Size{}
+		asked, err := schema.ParseGroupVersion(owner.APIVersion)
+		return part{unseen: err == nil && asked.Group == group}
 	}
-	a := read(found)
-	return Size{Gang: a.gang, Total: a.total, Source: owner.Kind + " " + found.GetNamespace() + "/" + found.GetName()}
+	return part{asks: read(found), source: owner.Kind + " " + found.GetNamespace() + "/" + found.GetName()}
 }
 
 // ofReplicaSet: a rollout grows a new ReplicaSet step by step, and only its
@@ -92,32 +123,65 @@ func ofReplicaSet(set *appsv1.ReplicaSet) asks {
 	if err != nil {
 		desired = now
 	}
-	return asks{now, max(now, desired)}
+	return asks{gang: now, whole: now, total: max(now, desired)}
 }
 
 // ofStatefulSet: unless its policy is Parallel, each pod is created once the one
-// before is ready, and would wait for the others for ever.
+// before is ready, and would wait for the others for ever. Even so the set should
+// begin where all of them fit.
 func ofStatefulSet(set *appsv1.StatefulSet) asks {
 	replicas := count(set.Spec.Replicas)
 	if set.Spec.PodManagementPolicy == appsv1.ParallelPodManagement {
-		return asks{replicas, replicas}
+		return all(replicas)
 	}
-	return asks{1, replicas}
+	return asks{gang: 1, whole: replicas, total: replicas}
 }
 
 func ofController(controller *v1.ReplicationController) asks {
-	replicas := count(controller.Spec.Replicas)
-	return asks{replicas, replicas}
+	return all(count(controller.Spec.Replicas))
 }
 
 // ofJob: as many as run at a time, as long as so many are still to succeed.
 func ofJob(job *batchv1.Job) asks {
 	pods := count(job.Spec.Parallelism)
-	if job.Spec.Completions != nil {
-		pods = max(1, min(pods, int64(*job.Spec.Completions)-int64(job.Status.Succeeded)))
+	if job.Spec.Completions == nil {
+		return all(pods)
 	}
-	return asks{pods, pods}
+	completions, done := int64(*job.Spec.Completions), int64(job.Status.Succeeded)
+	if job.Status.FailedIndexes != nil {
+		done += countIndexes(*job.Status.FailedIndexes, completions)
+	}
+	a := all(max(1, min(pods, completions-done)))
+	a.done, a.completions = done, completions
+	return a
 }
+
+// countIndexes counts the indexes below completions in a list such as 1,3-5, as the
+// API writes it: in ascending order. What is not an index, or out of order, does
+// not count, so no index counts twice.
+func countIndexes(list string, completions int64) int64 {
+	var counted, next int64
+	for item := range strings.SplitSeq(list, ",") {
+		first, last, ranged := strings.Cut(item, "-")
+		if !ranged {
+			last = first
+		}
+		from, errFrom := strconv.ParseInt(first, 10, 32)
+		to, errTo := strconv.ParseInt(last, 10, 32)
+		if errFrom != nil || errTo != nil {
+			continue
+		}
+		from, to = max(from, next), min(to, completions-1)
+		if from <= to {
+			counted += to - from + 1
+			next = to + 1
+		}
+	}
+	return counted
+}
+
+// all is what pods that come at once ask for.
+func all(pods int64) asks { return asks{gang: pods, whole: pods, total: pods} }
 
 // count is a number of replicas: 1 unless it is said, and at least that, since a
 // pod asks.
@@ -142,7 +206,7 @@ func trimJob(obj any) (any, error) {
 			CreationTimestamp: job.CreationTimestamp, DeletionTimestamp: job.DeletionTimestamp, Labels: job.Labels, OwnerReferences: job.OwnerReferences,
 		},
 		Spec:   batchv1.JobSpec{Parallelism: job.Spec.Parallelism, Completions: job.Spec.Completions, CompletionMode: job.Spec.CompletionMode, Suspend: job.Spec.Suspend},
-		Status: batchv1.JobStatus{Active: job.Status.Active, Succeeded: job.Status.Succeeded, Failed: job.Status.Failed},
+		Status: batchv1.JobStatus{Active: job.Status.Active, Succeeded: job.Status.Succeeded, Failed: job.Status.Failed, FailedIndexes: job.Status.FailedIndexes},
 	}, nil
 }
 

@@ -2,6 +2,7 @@ package podgroups
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
@@ -21,7 +22,11 @@ type Size struct {
 	// Gang is how many must exist before any is placed, and be placed together;
 	// 1 if its pods come one by one, 0 if nothing is known.
 	Gang int64
-	// Total is how many there will be, at least Gang; 0 if nothing is known.
+	// Whole is how many must fit into one domain for any of them to be placed
+	// there, at least Gang. It is more than Gang where pods come one by one and
+	// yet should not begin where they cannot all be; 0 if nothing is known.
+	Whole int64
+	// Total is how many there will be, at least Whole; 0 if nothing is known.
 	Total int64
 	// Explicit: the group's author wrote the size for scheduling (annotation,
 	// PodGroup); false if it is what its owner happens to ask for.
@@ -32,8 +37,8 @@ type Size struct {
 	// Timeout is how long its pods may wait for each other; 0 for the default.
 	Timeout time.Duration
 	// Missing says why nothing is known, as the end of a sentence: a PodGroup
-	// that does not exist, or PodGroups that cannot be read; "" if all is known.
-	// The rest is zero then.
+	// that does not exist, PodGroups that cannot be read, or an owner that was
+	// not seen yet; "" if all is known. The rest is zero then.
 	Missing string
 }
 
@@ -60,6 +65,7 @@ type Options struct {
 // Sizes is safe for concurrent use.
 type Sizes struct {
 	owners owners
+	unseen *unseen
 	native schedulinglisters.PodGroupLister // nil if the API server has none
 	crd    *crd                             // nil without a Config
 }
@@ -75,9 +81,9 @@ func New(options Options) (*Sizes, error) {
 	if options.DiscoverEvery <= 0 {
 		options.DiscoverEvery = 10 * time.Second
 	}
-	s := &Sizes{}
+	s := &Sizes{unseen: newUnseen(options.Clock, options.OnChange)}
 	var err error
-	if s.owners, err = watchOwners(options.Informers, options.OnChange); err != nil {
+	if s.owners, err = watchOwners(options.Informers, s.unseen.came); err != nil {
 		return nil, err
 	}
 	if options.Native {
@@ -95,44 +101,65 @@ func New(options Options) (*Sizes, error) {
 	return s, nil
 }
 
-// Run watches for the CRD until the context ends, and until all it began has
-// ended.
+// Run watches for the CRD, and for owners that do not come, until the context ends
+// and all it began has ended.
 func (s *Sizes) Run(ctx context.Context) {
+	var all sync.WaitGroup
+	defer all.Wait()
 	if s.crd != nil {
-		s.crd.run(ctx)
+		all.Go(func() { s.crd.run(ctx) })
 	}
+	s.unseen.run(ctx)
 }
 
 // Of says how many pods the pod's group has. It only looks into memory.
 //
 // The annotation group-size comes first, then the PodGroup that makes the group.
 // In all other cases the pod's owner says it, as far as it can: a group may have
-// pods of several owners, and then this is the part of one.
+// pods of several owners, and then this is the part of one. An owner that was not
+// seen yet is waited for, but not for ever.
+//
+// Pods of a Job that have succeeded, or failed for good, do not count any more,
+// whoever says the size; but for native PodGroups, for which upstream's own gang
+// scheduling waits.
 func (s *Sizes) Of(pod *v1.Pod, asked *intent.Topology, group *intent.Group) Size {
 	byOwner := s.owners.of(pod.Namespace, group.Owner)
-	if asked != nil && asked.GroupSize > 0 {
-		size := Size{Gang: asked.GroupSize, Total: asked.GroupSize, Explicit: true, Source: "annotation " + intent.GroupSize}
-		if group.Key.Kind == intent.GroupByOwner {
-			size.Total = max(size.Total, byOwner.Total)
+	switch {
+	case asked != nil && asked.GroupSize > 0:
+		ofOwner := group.Key.Kind == intent.GroupByOwner
+		size := written(byOwner.still(asked.GroupSize, ofOwner), "annotation "+intent.GroupSize)
+		if ofOwner {
+			size.Total = max(size.Total, byOwner.total)
 		}
 		return size
-	}
-	switch {
 	case group.Key.Kind == intent.GroupNative && s.native != nil:
-		return s.ofNative(group, byOwner)
+		return s.ofNative(group, &byOwner)
 	case group.Key.Kind == intent.GroupByPodGroup && s.crd != nil:
-		return s.ofPodGroup(group, byOwner)
+		return s.ofPodGroup(group, &byOwner)
 	}
-	return byOwner
+	return s.ofOwner(group, &byOwner)
 }
 
-func (s *Sizes) ofNative(group *intent.Group, byOwner Size) Size {
+// written is a size that the group's author wrote.
+func written(members int64, source string) Size {
+	return Size{Gang: members, Whole: members, Total: members, Explicit: true, Source: source}
+}
+
+func (s *Sizes) ofOwner(group *intent.Group, byOwner *part) Size {
+	if byOwner.unseen && s.unseen.waits(group.Key.Namespace, group.Owner.UID) {
+		return Size{Missing: group.Owner.Kind + " " + group.Key.Namespace + "/" + group.Owner.Name + " is not known yet"}
+	}
+	return Size{Gang: byOwner.gang, Whole: byOwner.whole, Total: byOwner.total, Source: byOwner.source}
+}
+
+func (s *Sizes) ofNative(group *intent.Group, byOwner *part) Size {
 	found, err := s.native.PodGroups(group.Key.Namespace).Get(group.Key.ID)
 	if err != nil { // from memory: it is not there
 		return missing(group)
 	}
-	gang := nativeMember(found)
-	return Size{Gang: gang, Total: max(gang, byOwner.Total), Explicit: true, Source: "PodGroup " + found.Namespace + "/" + found.Name}
+	size := written(nativeMember(found), "PodGroup "+found.Namespace+"/"+found.Name)
+	size.Total = max(size.Total, byOwner.total)
+	return size
 }
 
 // nativeMember is how many pods the group is scheduled with at once: 1 under the
@@ -144,19 +171,21 @@ func nativeMember(group *schedulingapi.PodGroup) int64 {
 	return 1
 }
 
-func (s *Sizes) ofPodGroup(group *intent.Group, byOwner Size) Size {
+func (s *Sizes) ofPodGroup(group *intent.Group, byOwner *part) Size {
 	lister, why, wait := s.crd.known()
 	switch {
 	case wait:
 		return Size{Missing: why}
-	case lister == nil && why == "": // not served: the label is but a name
-		return byOwner
 	case lister == nil:
-		if byOwner.Source != "" {
-			why = byOwner.Source + " (" + why + ")"
+		size := s.ofOwner(group, byOwner)
+		switch {
+		case why == "" || size.Missing != "": // not served: the label is but a name
+		case size.Source == "":
+			size.Source = why
+		default:
+			size.Source += " (" + why + ")"
 		}
-		byOwner.Source = why
-		return byOwner
+		return size
 	}
 	found, err := lister.PodGroups(group.Key.Namespace).Get(group.Key.ID)
 	switch {
@@ -166,10 +195,9 @@ func (s *Sizes) ofPodGroup(group *intent.Group, byOwner Size) Size {
 		return Size{Missing: err.Error()}
 	}
 	asks := memberOf(found)
-	return Size{
-		Gang: asks.members, Total: max(asks.members, byOwner.Total), Explicit: true,
-		Source: "PodGroup " + found.Namespace + "/" + found.Name, Timeout: asks.timeout,
-	}
+	size := written(byOwner.still(asks.members, false), "PodGroup "+found.Namespace+"/"+found.Name)
+	size.Total, size.Timeout = max(size.Total, byOwner.total), asks.timeout
+	return size
 }
 
 // member is what matters here of a PodGroup of scheduler-plugins.

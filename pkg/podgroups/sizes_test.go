@@ -43,6 +43,12 @@ func job(name string, parallelism, completions *int32, succeeded int32) *batchv1
 	return &batchv1.Job{ObjectMeta: named(name), Spec: batchv1.JobSpec{Parallelism: parallelism, Completions: completions}, Status: batchv1.JobStatus{Succeeded: succeeded}}
 }
 
+// losing is an indexed Job of which these indexes have failed for good.
+func losing(job *batchv1.Job, failed string) *batchv1.Job {
+	job.Status.FailedIndexes = &failed
+	return job
+}
+
 func native(name string, minCount int32) *schedulingapi.PodGroup {
 	group := &schedulingapi.PodGroup{ObjectMeta: named(name)}
 	if minCount > 0 {
@@ -51,12 +57,15 @@ func native(name string, minCount int32) *schedulingapi.PodGroup {
 	return group
 }
 
+// versions are the API versions of kinds of owners.
+var versions = map[string]string{"ReplicaSet": "apps/v1", "StatefulSet": "apps/v1", "ReplicationController": "v1", "Job": "batch/v1", "Rollout": "example.test/v1"}
+
 // ownedBy is a pod of namespace ml and the owner; none if the kind is empty.
 func ownedBy(kind, name string) *v1.Pod {
 	pod := &v1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "ml", Labels: map[string]string{}}}
 	if kind != "" {
 		yes := true
-		pod.OwnerReferences = []metav1.OwnerReference{{Kind: kind, Name: name, UID: types.UID(name), Controller: &yes}}
+		pod.OwnerReferences = []metav1.OwnerReference{{APIVersion: versions[kind], Kind: kind, Name: name, UID: types.UID(name), Controller: &yes}}
 	}
 	return pod
 }
@@ -118,9 +127,14 @@ func watching(t *testing.T, options Options, objects ...runtime.Object) (*Sizes,
 }
 
 func TestSizesOfGroups(t *testing.T) {
-	owned := func(gang, total int64, source string) Size { return Size{Gang: gang, Total: total, Source: source} }
+	owned := func(gang, total int64, source string) Size {
+		return Size{Gang: gang, Whole: gang, Total: total, Source: source}
+	}
+	oneByOne := func(total int64, source string) Size {
+		return Size{Gang: 1, Whole: total, Total: total, Source: source}
+	}
 	said := func(gang, total int64, source string) Size {
-		return Size{Gang: gang, Total: total, Explicit: true, Source: source}
+		return Size{Gang: gang, Whole: gang, Total: total, Explicit: true, Source: source}
 	}
 	const annotation = "annotation plimsoll.dev/group-size"
 	sizes, _, _ := watching(t, Options{Native: true},
@@ -132,7 +146,7 @@ func TestSizesOfGroups(t *testing.T) {
 		job("one", nil, nil, 0), job("work-queue", new(int32(6)), nil, 2), job("train", new(int32(16)), new(int32(16)), 0),
 		job("batch", new(int32(10)), new(int32(100)), 40), job("ends", new(int32(10)), new(int32(100)), 97), job("ended", new(int32(10)), new(int32(100)), 100),
 		job("wide", new(int32(10)), new(int32(4)), 0), job("paused", new(int32(0)), nil, 0),
-		native("gang", 4), native("basic", 0))
+		losing(job("loses", new(int32(10)), new(int32(8)), 2), "1,3-5,9-40"), native("gang", 4), native("basic", 0))
 	for name, tc := range map[string]struct {
 		pod   *v1.Pod
 		asked intent.Topology
@@ -145,8 +159,8 @@ func TestSizesOfGroups(t *testing.T) {
 		"one that a rollout grows":          {ownedBy("ReplicaSet", "rolls"), intent.Topology{}, owned(2, 9, "ReplicaSet ml/rolls")},
 		"one that is larger than desired":   {ownedBy("ReplicaSet", "shrinks"), intent.Topology{}, owned(9, 9, "ReplicaSet ml/shrinks")},
 		"one whose annotation is no number": {ownedBy("ReplicaSet", "odd"), intent.Topology{}, owned(2, 2, "ReplicaSet ml/odd")},
-		"pods that come one by one":         {ownedBy("StatefulSet", "db"), intent.Topology{}, owned(1, 5, "StatefulSet ml/db")},
-		"pods that do so by default":        {ownedBy("StatefulSet", "quorum"), intent.Topology{}, owned(1, 5, "StatefulSet ml/quorum")},
+		"pods that come one by one":         {ownedBy("StatefulSet", "db"), intent.Topology{}, oneByOne(5, "StatefulSet ml/db")},
+		"pods that do so by default":        {ownedBy("StatefulSet", "quorum"), intent.Topology{}, oneByOne(5, "StatefulSet ml/quorum")},
 		"pods that come at once":            {ownedBy("StatefulSet", "mpi"), intent.Topology{}, owned(8, 8, "StatefulSet ml/mpi")},
 		"a ReplicationController":           {ownedBy("ReplicationController", "old"), intent.Topology{}, owned(4, 4, "ReplicationController ml/old")},
 		"a Job that says nothing":           {ownedBy("Job", "one"), intent.Topology{}, owned(1, 1, "Job ml/one")},
@@ -157,13 +171,24 @@ func TestSizesOfGroups(t *testing.T) {
 		"a Job at its end":                  {ownedBy("Job", "ended"), intent.Topology{}, owned(1, 1, "Job ml/ended")},
 		"a Job wider than its work":         {ownedBy("Job", "wide"), intent.Topology{}, owned(4, 4, "Job ml/wide")},
 		"a Job that is held":                {ownedBy("Job", "paused"), intent.Topology{}, owned(1, 1, "Job ml/paused")},
-		"an owner that is not there":        {ownedBy("ReplicaSet", "gone"), intent.Topology{}, Size{}},
+		"an indexed Job that lost some":     {ownedBy("Job", "loses"), intent.Topology{}, owned(2, 2, "Job ml/loses")},
+		"an owner that is not there":        {ownedBy("ReplicaSet", "gone"), intent.Topology{}, Size{Missing: "ReplicaSet ml/gone is not known yet"}},
 		"an owner of another kind":          {ownedBy("Rollout", "web"), intent.Topology{}, Size{}},
 		"a group by annotation":             {ownedBy("ReplicaSet", "web"), intent.Topology{Group: "a"}, owned(3, 3, "ReplicaSet ml/web")},
 		"with a size":                       {ownedBy("ReplicaSet", "web"), intent.Topology{Group: "a", GroupSize: 2}, said(2, 2, annotation)},
 		"a size of the owner's group":       {ownedBy("ReplicaSet", "web"), intent.Topology{GroupSize: 2}, said(2, 3, annotation)},
 		"a size above the owner's":          {ownedBy("ReplicaSet", "web"), intent.Topology{GroupSize: 8}, said(8, 8, annotation)},
 		"a size without an owner known":     {ownedBy("Rollout", "web"), intent.Topology{GroupSize: 8}, said(8, 8, annotation)},
+		"a size without an owner seen":      {ownedBy("ReplicaSet", "gone"), intent.Topology{GroupSize: 8}, said(8, 8, annotation)},
+		"a size above what a Job has left":  {ownedBy("Job", "ends"), intent.Topology{GroupSize: 4}, said(3, 3, annotation)},
+		"above what it lost":                {ownedBy("Job", "loses"), intent.Topology{GroupSize: 8}, said(2, 2, annotation)},
+		"above what a Job ever has":         {ownedBy("Job", "wide"), intent.Topology{GroupSize: 8}, said(4, 4, annotation)},
+		"of a Job in rounds":                {ownedBy("Job", "batch"), intent.Topology{GroupSize: 20}, said(20, 20, annotation)},
+		"of a Job at its end":               {ownedBy("Job", "ended"), intent.Topology{GroupSize: 4}, said(1, 1, annotation)},
+		"of a Job with a work queue":        {ownedBy("Job", "work-queue"), intent.Topology{GroupSize: 8}, said(8, 8, annotation)},
+		"of a named group in a Job":         {ownedBy("Job", "ends"), intent.Topology{Group: "a", GroupSize: 4}, said(3, 3, annotation)},
+		"of a group of several Jobs":        {ownedBy("Job", "wide"), intent.Topology{Group: "a", GroupSize: 8}, said(8, 8, annotation)},
+		"one of which lost a part":          {ownedBy("Job", "loses"), intent.Topology{Group: "a", GroupSize: 12}, said(6, 6, annotation)},
 		"a native gang":                     {inNative(ownedBy("", ""), "gang"), intent.Topology{}, said(4, 4, "PodGroup ml/gang")},
 		"a native gang of a larger owner":   {inNative(ownedBy("Job", "train"), "gang"), intent.Topology{}, said(4, 16, "PodGroup ml/gang")},
 		"a native group that is no gang":    {inNative(ownedBy("ReplicaSet", "web"), "basic"), intent.Topology{}, said(1, 3, "PodGroup ml/basic")},
@@ -182,18 +207,9 @@ func TestSizesOfGroups(t *testing.T) {
 
 func TestANativeGroupIsOnlyANameIfTheServerHasNone(t *testing.T) {
 	sizes, _, _ := watching(t, Options{}, replicaSet("web", new(int32(3)), ""))
-	want := Size{Gang: 3, Total: 3, Source: "ReplicaSet ml/web"}
+	want := Size{Gang: 3, Whole: 3, Total: 3, Source: "ReplicaSet ml/web"}
 	if diff := cmp.Diff(want, ask(sizes, inNative(ownedBy("ReplicaSet", "web"), "gang"), intent.Topology{})); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
-	}
-}
-
-func TestAnOwnerCreatedAnewIsAnother(t *testing.T) {
-	sizes, _, _ := watching(t, Options{}, replicaSet("web", new(int32(3)), ""))
-	pod := ownedBy("ReplicaSet", "web")
-	pod.OwnerReferences[0].UID = "before"
-	if got := ask(sizes, pod, intent.Topology{}); got != (Size{}) {
-		t.Errorf("got %+v", got)
 	}
 }
 
@@ -237,6 +253,8 @@ func TestChangesOfSizesAreTold(t *testing.T) {
 
 	must(jobs.Update(ctx, job("train", new(int32(4)), new(int32(4)), 1), metav1.UpdateOptions{}))
 	heard("ml/train")
+	must(jobs.Update(ctx, losing(job("train", new(int32(4)), new(int32(4)), 1), "3"), metav1.UpdateOptions{}))
+	heard("ml/train")
 	must(nil, jobs.Delete(ctx, "train", metav1.DeleteOptions{}))
 	heard("ml/train")
 
@@ -247,7 +265,7 @@ func TestChangesOfSizesAreTold(t *testing.T) {
 }
 
 func TestJobsAreKeptWithoutTheirTemplates(t *testing.T) {
-	before := job("train", new(int32(4)), new(int32(8)), 1)
+	before := losing(job("train", new(int32(4)), new(int32(8)), 1), "1,3-5")
 	before.Spec.Template.Spec.Containers = []v1.Container{{Name: "large"}}
 	before.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "kubectl"}}
 	whole := before.DeepCopy()
@@ -255,7 +273,7 @@ func TestJobsAreKeptWithoutTheirTemplates(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(job("train", new(int32(4)), new(int32(8)), 1), after); diff != "" {
+	if diff := cmp.Diff(losing(job("train", new(int32(4)), new(int32(8)), 1), "1,3-5"), after); diff != "" {
 		t.Errorf("kept (-want +got)\n%s", diff)
 	}
 	if diff := cmp.Diff(whole, before); diff != "" {

@@ -35,6 +35,7 @@ const (
 	GroupFitsNowhere Code = "GroupFitsNowhere"
 	LevelNowhere     Code = "LevelNowhere"
 	GroupBound       Code = "GroupBound"
+	OutsideDomain    Code = "OutsideDomain"
 	RoomKept         Code = "RoomKept"
 	GroupTogether    Code = "GroupTogether"
 	GroupClimbed     Code = "GroupClimbed"
@@ -161,11 +162,14 @@ var table = []Entry{
 		`{domain} holds {room} of the {pods} pods of group {group}; required`,
 		"Room in that domain, or any other of its level: pods leaving, more or larger nodes; a broader level, or topology-preferred."},
 	{LevelNowhere, topology, Refused,
-		`no node(s) that the pod may go to have a label of level {level} ({labels}); required`,
+		`no node(s) have a label of level {level} ({labels}); required`,
 		"Nodes with that label, or another level."},
 	{GroupBound, topology, Refused,
 		`group {group} goes on in {domain}; required`,
 		"Room in that domain: its other pods are there."},
+	{OutsideDomain, topology, Refused,
+		`node(s) are outside {domain}, where group {group} goes`,
+		"Nothing: the node was asked for because the pod is nominated to it."},
 	{RoomKept, topology, Refused,
 		`node(s) are kept for pods of group {group}`,
 		"The group being placed, or giving up; another node; a higher priority than the group's."},

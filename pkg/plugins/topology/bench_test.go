@@ -7,6 +7,8 @@ import (
 
 	fwk "k8s.io/kube-scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
+
+	"plimsoll.dev/scheduler/pkg/gang"
 )
 
 // large is 5,000 nodes in 100 racks of 3 zones, each node with other pods.
@@ -62,7 +64,7 @@ func BenchmarkPreFilter(b *testing.B) {
 	members := f.pods("p-[01-16]" + gangOf16)
 	key := attempt{pod: members[0]}.key(f)
 	bench("decides", "p-01"+gangOf16, func() {
-		f.groups.Fail(key, "", f.clock.Now())
+		f.groups.Fail(key, "", gang.Now, f.clock.Now())
 		f.clock.SetTime(f.groups.View(key).NotBefore)
 	})
 	bench("follows", "p-02"+gangOf16, func() {})
@@ -129,10 +131,10 @@ func TestNodesAreJudgedWithoutAllocating(t *testing.T) {
 	f := build(t, "", threeRacks, replicaSet(t, "ReplicaSet/web replicas=3")...)
 	f.pods("p-[1-4]" + gangOf4)
 	f.cycle("p-1" + gangOf4)
-	for _, line := range []string{"p-2" + gangOf4, "s-1" + spread, "other cpu=1"} {
+	for line, node := range map[string]string{"p-2" + gangOf4: "a2-1", "s-1" + spread: "b1-1", "other cpu=1": "b1-1"} {
 		state, a := f.cycle(line)
 		scores := !f.PreScore(t.Context(), state, a.pod, f.nodes()).IsSkip()
-		info := f.info("b1-1")
+		info := f.info(node) // of the rack that the group goes to, or of another
 		if got := testing.AllocsPerRun(100, func() {
 			f.Filter(t.Context(), state, a.pod, info)
 			if scores {

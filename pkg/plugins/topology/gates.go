@@ -2,27 +2,30 @@ package topology
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
+	corev1helpers "k8s.io/component-helpers/scheduling/corev1"
 	fwk "k8s.io/kube-scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 
 	"plimsoll.dev/scheduler/internal/adapt"
+	"plimsoll.dev/scheduler/pkg/gang"
 	"plimsoll.dev/scheduler/pkg/intent"
 	"plimsoll.dev/scheduler/pkg/metrics"
 	"plimsoll.dev/scheduler/pkg/verdict"
 	"plimsoll.dev/scheduler/pkg/zone"
 )
 
-// graceful is how much longer than ourselves the framework waits for a member: it
-// ends the waiting of one pod, we that of all of them, and say why.
-const graceful = 5 * time.Second
+// longest is how long the framework lets a member wait, which is its own bound: it
+// ends the waiting of one pod, we that of all of them, sooner, and say why.
+const longest = 15 * time.Minute
 
 // heldBack says why a member may not be tried yet.
 func (p *Topology) heldBack(r *request) (verdict.Reason, bool) {
-	if r.native() {
+	if native(r.pod) {
 		return verdict.Reason{}, false // upstream's own plugin does that
 	}
 	if r.size.Missing != "" {
@@ -44,6 +47,13 @@ func (p *Topology) heldBack(r *request) (verdict.Reason, bool) {
 	return verdict.Reason{}, false
 }
 
+// park notes that a member is held back. Nothing in the pod's status says so: if it
+// lasts, an event does.
+func (p *Topology) park(r *request, reason verdict.Reason) {
+	p.groups.Park(r.group.Key, string(r.pod.UID))
+	p.wakes.held(r.group.Key, r.pod, reason, p.clock.Now())
+}
+
 func seconds(d time.Duration) string { return fmt.Sprintf("%.0fs", max(1, d.Seconds())) }
 
 // permit lets a group start once enough of its members have a place, and has them
@@ -55,31 +65,45 @@ func (p *Topology) permit(state fwk.CycleState, r *request, pod *v1.Pod) (*fwk.S
 		return nil, 0
 	}
 	if view.Placed() >= r.gang {
-		assumed, since := p.groups.Start(key)
-		for _, uid := range assumed {
-			if waiting := p.handle.GetWaitingPod(types.UID(uid)); waiting != nil {
-				waiting.Allow(Name)
-			}
-		}
-		metrics.Groups.WithLabelValues(p.handle.ProfileName(), "placed").Inc()
-		if !since.IsZero() {
-			metrics.GroupWait.WithLabelValues(p.handle.ProfileName()).Observe(p.clock.Now().Sub(since).Seconds())
-		}
+		p.begin(key)
 		return nil, 0
 	}
 	timeout := p.timeout
 	if r.size.Timeout > 0 {
 		timeout = r.size.Timeout
 	}
-	p.groups.Wait(key, p.clock.Now(), timeout)
+	var first bool
+	r.attempt, first = p.groups.Wait(key, p.clock.Now(), timeout)
 	r.waited = true
-	p.pull(state, r, pod)
+	if first {
+		p.pull(state, r, pod)
+	}
 	reason := verdict.Say(verdict.GroupWaits, "group", r.group.Name, "placed", view.Placed(), "size", r.gang)
-	return fwk.NewStatus(fwk.Wait, reason.Message), timeout + graceful
+	return fwk.NewStatus(fwk.Wait, reason.Message), longest
+}
+
+// begin lets a group start: those of its members that wait need not any more.
+func (p *Topology) begin(key intent.GroupKey) {
+	assumed, since := p.groups.Start(key)
+	p.allow(assumed)
+	metrics.Groups.WithLabelValues(p.handle.ProfileName(), "placed").Inc()
+	if !since.IsZero() {
+		metrics.GroupWait.WithLabelValues(p.handle.ProfileName()).Observe(p.clock.Now().Sub(since).Seconds())
+	}
+}
+
+// allow ends the waiting of members.
+func (p *Topology) allow(uids []string) {
+	for _, uid := range uids {
+		if waiting := p.handle.GetWaitingPod(types.UID(uid)); waiting != nil {
+			waiting.Allow(Name)
+		}
+	}
 }
 
 // pull has the members that are still in the queue tried next: they may be in
-// back-off or wait for an event.
+// back-off or wait for an event. One that waits for its victims to go is left
+// alone.
 func (p *Topology) pull(state fwk.CycleState, r *request, pod *v1.Pod) {
 	activate, err := adapt.State[*framework.PodsToActivate](state, framework.PodsToActivateKey)
 	if err != nil {
@@ -88,7 +112,7 @@ func (p *Topology) pull(state fwk.CycleState, r *request, pod *v1.Pod) {
 	activate.Lock()
 	defer activate.Unlock()
 	for _, m := range p.groups.Pending(r.group.Key) {
-		if other := p.podOf(m.Name); other != nil && other.UID != pod.UID {
+		if other := p.podOf(m.Name); other != nil && other.UID != pod.UID && other.Status.NominatedNodeName == "" {
 			activate.Map[m.Name] = other
 		}
 	}
@@ -96,27 +120,51 @@ func (p *Topology) pull(state fwk.CycleState, r *request, pod *v1.Pod) {
 
 // failed is told that a pod found no node. A group that has not started gives its
 // domain up and tries another.
-func (p *Topology) failed(r *request, pod *v1.Pod, statuses fwk.NodeToStatusReader) *fwk.Status {
+func (p *Topology) failed(r *request, statuses fwk.NodeToStatusReader) *fwk.Status {
 	if r.charges != nil {
-		p.wakes.debtor(pod, r.keptOut(statuses))
+		p.wakes.debtor(r, r.keptOut(statuses))
 	}
 	if !r.strict || r.tree == nil || r.bound == zone.None {
 		return fwk.NewStatus(fwk.Unschedulable)
+	}
+	view := p.groups.View(r.group.Key)
+	bound := verdict.Say(verdict.GroupBound, "group", r.group.Name, "domain", r.tree.Path(r.bound)).Message
+	switch {
+	case view.Started || r.gang <= 1 && view.Placed() > 0:
+		p.groups.Idle(r.group.Key)
+		return fwk.NewStatus(fwk.Unschedulable, bound)
+	case p.makesRoom(r):
+		p.groups.Extend(r.group.Key, p.clock.Now().Add(p.timeout))
+		return fwk.NewStatus(fwk.Unschedulable, bound)
 	}
 	except := ""
 	if r.target != zone.Root {
 		except = r.tree.Path(r.target)
 	}
-	if wait, gaveUp := p.giveWay(r.group.Key, r.group.Name, except); gaveUp {
-		metrics.Groups.WithLabelValues(p.handle.ProfileName(), "gave_up").Inc()
-		reason := verdict.Say(verdict.GroupGivesUp, "group", r.group.Name, "domain", r.tree.Path(r.target), "wait", seconds(wait))
-		return fwk.NewStatus(fwk.Unschedulable, reason.Message)
-	}
-	if r.bound == zone.Root {
+	wait, gaveUp := p.giveWay(r.group.Key, except, gang.Now)
+	if !gaveUp {
 		return fwk.NewStatus(fwk.Unschedulable)
 	}
-	reason := verdict.Say(verdict.GroupBound, "group", r.group.Name, "domain", r.tree.Path(r.bound))
+	metrics.Groups.WithLabelValues(p.handle.ProfileName(), "gave_up").Inc()
+	reason := verdict.Say(verdict.GroupGivesUp, "group", r.group.Name, "domain", r.tree.Path(r.target), "wait", seconds(wait))
 	return fwk.NewStatus(fwk.Unschedulable, reason.Message)
+}
+
+// makesRoom tells whether pods are about to leave the node that the pod is
+// nominated to, for its sake: it then finds no other place for good reason.
+func (p *Topology) makesRoom(r *request) bool {
+	nominated := r.pod.Status.NominatedNodeName
+	n, found := r.tree.Node(nominated)
+	if nominated == "" || !found || !r.tree.Contains(r.bound, n) {
+		return false
+	}
+	info, err := p.handle.SnapshotSharedLister().NodeInfos().Get(nominated)
+	if err != nil {
+		return false
+	}
+	return slices.ContainsFunc(info.GetPods(), func(on fwk.PodInfo) bool {
+		return on.GetPod().DeletionTimestamp != nil && corev1helpers.PodPriority(on.GetPod()) < r.priority
+	})
 }
 
 // keptOut tells whether any node was refused because its room is held.
@@ -129,10 +177,11 @@ func (r *request) keptOut(statuses fwk.NodeToStatusReader) bool {
 	return false
 }
 
-// giveWay ends the attempt of a group that has not started: those of its members
+// giveWay ends an attempt of a group that has not started: those of its members
 // that have a place leave it.
-func (p *Topology) giveWay(key intent.GroupKey, name, except string) (time.Duration, bool) {
-	assumed, wait, ok := p.groups.Fail(key, except, p.clock.Now())
+func (p *Topology) giveWay(key intent.GroupKey, except string, attempt int) (time.Duration, bool) {
+	name := p.groups.View(key).Name
+	assumed, wait, ok := p.groups.Fail(key, except, attempt, p.clock.Now())
 	if !ok {
 		return 0, false
 	}

@@ -11,12 +11,12 @@ import (
 
 // place decides where the pod's group goes; a status says why it goes nowhere.
 func (p *Topology) place(state fwk.CycleState, r *request, nodes []fwk.NodeInfo) *fwk.Status {
-	r.tree = p.zones.Tree(nodes)
+	r.tree, r.bound = p.zones.Tree(nodes), zone.None
 	if refused := p.refs(r); refused != nil {
 		return refused
 	}
-	p.readCPU(r, nodes)
 	if !r.gathers() {
+		r.bound = zone.Root
 		return nil
 	}
 	if r.need.meter == nil {
@@ -26,7 +26,7 @@ func (p *Topology) place(state fwk.CycleState, r *request, nodes []fwk.NodeInfo)
 		return p.tryOut(r, nodes)
 	}
 	if reason, held := p.heldBack(r); held { // PreEnqueue does not run before every try
-		p.groups.Park(r.group.Key, string(r.pod.UID))
+		p.park(r, reason)
 		return fwk.NewStatus(fwk.UnschedulableAndUnresolvable, reason.Message)
 	}
 	return p.seat(r, nodes)
@@ -40,7 +40,7 @@ func (p *Topology) seat(r *request, nodes []fwk.NodeInfo) *fwk.Status {
 		p.cellsOf(r)
 		return nil
 	}
-	total := max(r.size.Total, r.size.Gang)
+	total := max(r.size.Total, r.size.Whole, r.size.Gang)
 	if total == 0 {
 		total = max(view.All(), 1)
 	}
@@ -51,19 +51,27 @@ func (p *Topology) seat(r *request, nodes []fwk.NodeInfo) *fwk.Status {
 			return nil
 		}
 	}
+	least := want
+	if r.size.Whole > 0 {
+		least = max(r.size.Whole-view.Placed(), 1)
+	}
 	r.except = r.find(view.Except)
-	room, choice := p.choose(r, nodes, zone.Ask{Pods: want, Required: r.required, Preferred: r.preferred, Except: r.except})
-	r.bound, r.target, r.climbed = choice.Bound, choice.Domain, choice.Climbed
+	room, choice := p.choose(r, nodes, want, least)
+	if !choice.Fits && len(r.except) > 0 {
+		// What was found not to do may do by now.
+		p.groups.Reconsider(r.group.Key)
+		r.except = nil
+		room, choice = p.choose(r, nodes, want, least)
+	}
 	switch {
 	case choice.Domain == zone.None:
 		return fwk.NewStatus(fwk.UnschedulableAndUnresolvable, r.noLevel(p).Message)
-	case choice.Fits:
+	case r.strict && !choice.Fits:
+		return fwk.NewStatus(fwk.UnschedulableAndUnresolvable, r.noRoom(choice, least).Message)
+	}
+	r.bound, r.target, r.climbed = choice.Bound, choice.Domain, choice.Climbed
+	if choice.Fits {
 		p.hold(r, room, want)
-	case r.strict:
-		// What was found not to do may do by now.
-		p.groups.Reconsider(r.group.Key)
-		r.bound = zone.None
-		return fwk.NewStatus(fwk.UnschedulableAndUnresolvable, r.noRoom(choice, want).Message)
 	}
 	return nil
 }

@@ -16,8 +16,6 @@ import (
 // members keeps the book of groups true to the pods there are.
 type members struct {
 	groups *book
-	// of returns the group that a pod is a member of, if it is one.
-	of func(*v1.Pod) (intent.GroupKey, bool)
 
 	mu sync.Mutex
 	// keys are the groups of the pods that are in the book.
@@ -26,7 +24,7 @@ type members struct {
 
 // watch has the plugin told of all pods.
 func (p *Topology) watch() error {
-	p.members = &members{groups: p.groups, of: p.memberOf, keys: map[types.UID]intent.GroupKey{}}
+	p.members = &members{groups: p.groups, keys: map[types.UID]intent.GroupKey{}}
 	var err error
 	p.podsSeen, err = p.handle.SharedInformerFactory().Core().V1().Pods().Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc:    func(obj any) { p.podSeen(obj) },
@@ -45,49 +43,57 @@ func (p *Topology) watch() error {
 
 func (p *Topology) podSeen(obj any) {
 	pod, ok := obj.(*v1.Pod)
-	if !ok || !p.members.note(pod) || pod.Spec.NodeName != "" {
+	if !ok {
 		return
 	}
+	r := p.memberOf(pod)
+	if r == nil || pod.DeletionTimestamp != nil || intent.IsFinished(pod) {
+		if p.members.drop(pod.UID) {
+			// One that is about to go should wait for nobody any more.
+			p.reject(pod.UID, "the pod is being deleted")
+		}
+		return
+	}
+	p.members.note(pod, r)
 	// The last of a group may have been held back before we saw all of it.
-	if key, found := p.members.keyOf(pod.UID); found && p.groups.HasParked(key) {
-		p.wakes.group(key)
+	if view := p.groups.View(r.group.Key); pod.Spec.NodeName == "" && view.Parked > 0 && view.All() >= r.gang {
+		p.wakes.group(r.group.Key)
 	}
 }
 
-// memberOf returns the group that a pod is a member of. Most pods are of none,
-// which two lookups tell.
-func (p *Topology) memberOf(pod *v1.Pod) (intent.GroupKey, bool) {
+// memberOf reads a pod that is a member of a group; nil if it is none. Most pods
+// are of none, which two lookups tell.
+func (p *Topology) memberOf(pod *v1.Pod) *request {
 	if pod.Spec.SchedulerName != p.handle.ProfileName() || intent.Given(pod) == nil && intent.PodGroup(pod) == "" {
-		return intent.GroupKey{}, false
+		return nil
 	}
 	asked, err := intent.Parse(pod)
 	if err != nil {
-		return intent.GroupKey{}, false
+		return nil
 	}
-	r := p.read(pod, &asked.Topology)
-	return r.group.Key, r.member
+	if r := p.read(pod, &asked.Topology); r.member {
+		return r
+	}
+	return nil
 }
 
-// note brings the book up to date with a pod, and tells whether it is a member of
-// a group and alive.
-func (m *members) note(pod *v1.Pod) bool {
-	key, member := m.of(pod)
-	if !member || pod.DeletionTimestamp != nil || intent.IsFinished(pod) {
-		m.drop(pod.UID)
-		return false
-	}
+// note brings the book up to date with a member.
+func (m *members) note(pod *v1.Pod, r *request) {
 	m.mu.Lock()
 	before, known := m.keys[pod.UID]
-	m.keys[pod.UID] = key
+	m.keys[pod.UID] = r.group.Key
 	m.mu.Unlock()
-	if known && before != key {
+	if known && before != r.group.Key {
 		m.groups.Remove(before, string(pod.UID))
 	}
-	m.groups.Observe(key, gang.Member{UID: string(pod.UID), Name: klog.KObj(pod).String(), Node: pod.Spec.NodeName, Revision: intent.Revision(pod)})
-	return true
+	m.groups.Observe(r.group.Key, gang.Member{
+		UID: string(pod.UID), Name: klog.KObj(pod).String(), Node: pod.Spec.NodeName,
+		Revision: intent.Revision(pod), Group: r.group.Name, Alone: r.gang <= 1,
+	})
 }
 
-func (m *members) drop(uid types.UID) {
+// drop takes a pod out of the book, and tells whether it was in it.
+func (m *members) drop(uid types.UID) bool {
 	m.mu.Lock()
 	key, known := m.keys[uid]
 	delete(m.keys, uid)
@@ -95,6 +101,7 @@ func (m *members) drop(uid types.UID) {
 	if known {
 		m.groups.Remove(key, string(uid))
 	}
+	return known
 }
 
 func (m *members) keyOf(uid types.UID) (intent.GroupKey, bool) {
@@ -124,19 +131,15 @@ func (p *Topology) restore(nodes []fwk.NodeInfo) {
 	p.restored = true
 	for _, key := range p.groups.Split() {
 		pending := p.groups.Pending(key)
-		if key.Scheduler != p.handle.ProfileName() || key.Kind == intent.GroupNative || len(pending) == 0 {
+		if !p.mine(key) || len(pending) == 0 {
 			continue
 		}
 		pod := p.podOf(pending[0].Name)
 		if pod == nil {
 			continue
 		}
-		asked, err := intent.Parse(pod)
-		if err != nil {
-			continue
-		}
-		r := p.read(pod, &asked.Topology)
-		if !r.strict {
+		r := p.memberOf(pod)
+		if r == nil || !r.strict || native(pod) {
 			continue
 		}
 		r.tree, r.need = p.zones.Tree(nodes), needOf(pod)

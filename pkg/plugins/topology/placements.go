@@ -33,18 +33,14 @@ func (p *Topology) ScorePlacement(_ context.Context, _ fwk.PodGroupCycleState, g
 // roomIn counts how many pods like this one the nodes take.
 func (p *Topology) roomIn(r *request, nodes []fwk.NodeInfo) int64 {
 	r.need = needOf(r.pod)
-	sum := int64(0)
+	door, sum := p.doorOf(r.pod), int64(0)
 	for _, info := range nodes {
-		if node := info.Node(); node == nil || !p.admits(r.pod, node) {
+		if node := info.Node(); node == nil || !door.admits(node) {
 			continue
 		}
-		var free, used load.Vector
-		r.need.meter.Allocatable(info, &free)
-		r.need.meter.Requested(info, &used)
-		for i := range r.need.names {
-			free[i] -= used[i]
-		}
-		sum += zone.Fits((*zone.Amounts)(&free), (*zone.Amounts)(&r.need.amounts), mostPods)
+		var free load.Vector
+		r.need.free(info, &free)
+		sum += zone.Fits((*zone.Amounts)(&free), (*zone.Amounts)(&r.need.amounts), door.most)
 	}
 	return sum
 }
@@ -72,7 +68,7 @@ func (p *Topology) NormalizePlacementScore(_ context.Context, _ fwk.PodGroupCycl
 // are, and nothing is kept.
 func (p *Topology) tryOut(r *request, nodes []fwk.NodeInfo) *fwk.Status {
 	groups := p.handle.SnapshotSharedLister().PodGroupStates()
-	group, err := groups.Get(r.group.Key.Namespace, r.group.Key.ID)
+	group, err := groups.Get(r.pod.Namespace, intent.PodGroup(r.pod))
 	if err != nil {
 		return fwk.AsStatus(err)
 	}
@@ -96,14 +92,14 @@ func (p *Topology) tryOut(r *request, nodes []fwk.NodeInfo) *fwk.Status {
 		return nil
 	}
 	want := int64(max(len(group.UnscheduledPods()), 1))
-	_, choice := p.choose(r, nodes, zone.Ask{Pods: want, Required: r.required, Preferred: r.preferred})
-	r.bound, r.target, r.climbed = choice.Bound, choice.Domain, choice.Climbed
+	_, choice := p.choose(r, nodes, want, want)
 	switch {
 	case choice.Domain == zone.None:
 		return fwk.NewStatus(fwk.UnschedulableAndUnresolvable, r.noLevel(p).Message)
 	case !choice.Fits && r.strict:
 		return fwk.NewStatus(fwk.UnschedulableAndUnresolvable, r.noRoom(choice, want).Message)
 	}
+	r.bound, r.target, r.climbed = choice.Bound, choice.Domain, choice.Climbed
 	return nil
 }
 

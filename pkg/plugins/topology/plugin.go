@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	utilfeature "k8s.io/apiserver/pkg/util/feature"
 	"k8s.io/client-go/tools/cache"
+	"k8s.io/klog/v2"
 	fwk "k8s.io/kube-scheduler/framework"
 	"k8s.io/kubernetes/pkg/features"
 	"k8s.io/utils/clock"
@@ -75,6 +76,8 @@ type Topology struct {
 	names    nameSets
 	restored bool
 	podsSeen cache.ResourceEventHandlerRegistration
+	// endpoints is how many each Service had at the last sweep, for that alone.
+	endpoints map[string]int64
 }
 
 // New returns the plugin's factory. All profiles of a process share what they
@@ -128,13 +131,15 @@ func (p *Topology) PreEnqueue(_ context.Context, pod *v1.Pod) *fwk.Status {
 	if !r.member {
 		return nil
 	}
-	p.members.note(pod)
+	if known := p.podOf(klog.KObj(pod).String()); known != nil && known.UID == pod.UID {
+		p.members.note(pod, r) // the queue may be behind: not one that is gone
+	}
 	reason, held := p.heldBack(r)
 	if held {
-		p.groups.Park(r.group.Key, string(pod.UID))
+		p.park(r, reason)
 		return fwk.NewStatus(fwk.UnschedulableAndUnresolvable, reason.Message)
 	}
-	if p.groups.HasParked(r.group.Key) {
+	if p.groups.View(r.group.Key).Parked > 0 {
 		p.wakes.group(r.group.Key)
 	}
 	return nil
@@ -149,6 +154,7 @@ func (p *Topology) PreFilter(_ context.Context, state fwk.CycleState, pod *v1.Po
 		return nil, adapt.Refuse(err)
 	}
 	r := p.read(pod, &asked.Topology)
+	r.freed = p.wakes.frees()
 	r.charges = p.chargesFor(r)
 	if !r.asks() && r.charges == nil {
 		if r.member {
@@ -184,11 +190,19 @@ func (p *Topology) RemovePod(_ context.Context, state fwk.CycleState, _ *v1.Pod,
 	return nil
 }
 
-// Filter refuses nodes whose free room is held for another group.
+// Filter refuses nodes whose free room is held for another group, and those
+// outside the group's domain: upstream asks for the node that a pod is nominated
+// to before it narrows the nodes down.
 func (p *Topology) Filter(_ context.Context, state fwk.CycleState, _ *v1.Pod, info fwk.NodeInfo) *fwk.Status {
 	r, err := adapt.State[*request](state, requestKey)
 	if err != nil {
 		return fwk.AsStatus(err)
+	}
+	if r.bound > zone.Root {
+		if n, found := r.tree.Node(info.Node().Name); !found || !r.tree.Contains(r.bound, n) {
+			reason := verdict.Say(verdict.OutsideDomain, "domain", r.tree.Path(r.bound), "group", r.group.Name)
+			return fwk.NewStatus(fwk.UnschedulableAndUnresolvable, reason.Message)
+		}
 	}
 	if r.charges == nil {
 		return nil
@@ -210,7 +224,7 @@ func (p *Topology) PostFilter(_ context.Context, state fwk.CycleState, pod *v1.P
 	if err != nil { // nothing asked, or refused before it was read
 		return nil, fwk.NewStatus(fwk.Unschedulable)
 	}
-	return nil, p.failed(r, pod, statuses)
+	return nil, p.failed(r, statuses)
 }
 
 // PreScore ranks the domains and zones that the pod's nodes are in.
@@ -258,14 +272,14 @@ func (p *Topology) Unreserve(_ context.Context, state fwk.CycleState, pod *v1.Po
 	}
 	p.groups.Forget(r.group.Key, string(pod.UID))
 	if r.waited {
-		p.giveWay(r.group.Key, r.group.Name, "")
+		p.giveWay(r.group.Key, "", r.attempt)
 	}
 }
 
 // Permit has the members of a group wait for each other.
 func (p *Topology) Permit(_ context.Context, state fwk.CycleState, pod *v1.Pod, _ string) (*fwk.Status, time.Duration) {
 	r := p.memberIn(state)
-	if r == nil || r.gang <= 1 || r.native() {
+	if r == nil || r.gang <= 1 || native(pod) {
 		return nil, 0
 	}
 	return p.permit(state, r, pod)

@@ -222,32 +222,50 @@ func (g nativeGroup) GetName() string               { return "g" }
 func (g nativeGroup) GetNamespace() string          { return "default" }
 
 func TestDroppedHintsAreToldAtTheService(t *testing.T) {
-	services, err := testkit.Services("web\nother")
+	services, err := testkit.Services("web zone:a=2 zone:b=1 zone:c=1\nkept zone:a=1 zone:b=1 zone:c=1\nforeign zone:a=4\nplain zone:a=4")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, object := range services {
 		if service, ok := object.(*v1.Service); ok {
 			service.Spec.Selector = map[string]string{"app": service.Name}
-			service.Annotations = map[string]string{v1.AnnotationTopologyMode: "Auto"}
+			if service.Name != "plain" {
+				service.Annotations = map[string]string{v1.AnnotationTopologyMode: "Auto"}
+			}
 		}
 	}
-	f := build(t, "", "a-1 zone=a cpu=10\nb-1 zone=b cpu=10\nc-1 zone=c cpu=10", append(services, replicaSet(t, "ReplicaSet/web replicas=4")...)...)
-	for _, info := range f.nodes() {
-		info.Node().Status.Conditions = []v1.NodeCondition{{Type: v1.NodeReady, Status: v1.ConditionTrue}}
+	nodes, err := testkit.Nodes("a-1 zone=a cpu=10\nb-1 zone=b cpu=10\nc-1 zone=c cpu=10")
+	if err != nil {
+		t.Fatal(err)
 	}
-	const web = " cpu=1 owner=ReplicaSet/web label:app=web annotation:plimsoll.dev/min-per-zone=3"
-	pods := f.pods("web-[1-4]" + web)
-	f.tryAll(pods[:3])
+	f := build(t, "", "a-1 zone=a cpu=10", services...)
+	for _, node := range nodes {
+		node.Status.Conditions = []v1.NodeCondition{{Type: v1.NodeReady, Status: v1.ConditionTrue}}
+		if err := f.handle.SharedInformerFactory().Core().V1().Nodes().Informer().GetIndexer().Add(node); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.pods("web-1 label:app=web\nkept-1 label:app=kept\nplain-1 label:app=plain\nforeign-1 label:app=foreign scheduler=other")
+	f.beat(true)
 	if len(f.events.Events) != 0 {
-		t.Fatal("told before all replicas have a place")
+		t.Fatal("told at first sight: a Service that grows passes through such counts")
 	}
-	f.tryAll(pods[3:])
+	f.beat(true)
+	f.beat(true)
 	want := "Warning TopologyHintsDropped the control plane drops same-zone hints of Service web: 4 endpoints cannot be shared out over 3 zones by their CPU; 3 or 6 can"
 	if len(f.events.Events) != 1 {
-		t.Fatalf("%d events, want one", len(f.events.Events))
+		t.Fatalf("%d events, want one: only web is ours, asks for hints and loses them", len(f.events.Events))
 	}
 	if got := <-f.events.Events; got != want {
 		t.Errorf("said %q, want %q", got, want)
+	}
+}
+
+func TestTheGuideNamesEveryEvent(t *testing.T) {
+	guide := string(testkit.RepoFile(t, "docs/guide/topology.md"))
+	for _, event := range []string{hintsEvent, waitingEvent} {
+		if !strings.Contains(guide, "`"+event+"`") {
+			t.Errorf("the guide does not say what event %s is", event)
+		}
 	}
 }

@@ -181,12 +181,8 @@ func (p *Topology) roomByZone(r *request, z *zoneRanks, states []zone.ZoneState,
 		if !found || states[i].Room >= z.replicas {
 			continue
 		}
-		var free, used load.Vector
-		r.need.meter.Allocatable(info, &free)
-		r.need.meter.Requested(info, &used)
-		for j := range r.need.names {
-			free[j] -= used[j]
-		}
+		var free load.Vector
+		r.need.free(info, &free)
 		// A node that passed the filters takes at least the pod itself.
 		states[i].Room += max(1, zone.Fits((*zone.Amounts)(&free), (*zone.Amounts)(&r.need.amounts), mostPods))
 	}

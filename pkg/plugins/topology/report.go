@@ -20,9 +20,6 @@ func (p *Topology) report(ctx context.Context, r *request, pod *v1.Pod, nodeName
 	}
 	label, reason := p.decided(r, n)
 	metrics.TopologyPlacements.WithLabelValues(p.handle.ProfileName(), label).Inc()
-	if r.asked.MinPerZone > 0 {
-		p.checkHints(r, pod)
-	}
 	if reason.Message == "" {
 		return
 	}

@@ -47,10 +47,13 @@ type request struct {
 	cells map[zone.DomainID]struct{}
 	// zones is set by PreScore: the order of the zones.
 	zones *zoneRanks
-	// cpu is the zones' CPU, if a Service of the pod wants hints by it.
-	cpu map[string]int64
-	// waited: the pod had to wait for others. Written before the binding cycle.
-	waited bool
+	// waited: the pod had to wait for others, in that attempt of its group.
+	// Written before the binding cycle.
+	waited  bool
+	attempt int
+
+	// freed is how often held room had become free when the charges were read.
+	freed uint64
 
 	// charges is what is held for others; nil if nothing is that binds the pod.
 	charges gang.Charges[intent.GroupKey]
@@ -110,8 +113,8 @@ func (r *request) asks() bool {
 // gathers tells whether the pod's group goes to one domain.
 func (r *request) gathers() bool { return r.strict || r.asked.Gathers() }
 
-// native tells whether upstream itself places the group together.
-func (r *request) native() bool { return r.group.Key.Kind == intent.GroupNative }
+// native tells whether upstream itself places the pod's group together.
+func native(pod *v1.Pod) bool { return pod.Spec.SchedulingGroup != nil }
 
 // memberIn returns the request of a pod that is a member of a group; nil if it is
 // none.
@@ -221,9 +224,8 @@ func (r *request) bindsOn(c *gang.Charge[intent.GroupKey]) bool {
 
 // keptFor tells for which group the room is kept that the pod would take.
 func (r *request) keptFor(charged []gang.Charge[intent.GroupKey], info fwk.NodeInfo) (verdict.Reason, bool) {
-	var free, used load.Vector
-	r.need.meter.Allocatable(info, &free)
-	r.need.meter.Requested(info, &used)
+	var free load.Vector
+	r.need.free(info, &free)
 	var largest *gang.Charge[intent.GroupKey]
 	var kept load.Vector
 	for i := range charged {
@@ -246,7 +248,7 @@ func (r *request) keptFor(charged []gang.Charge[intent.GroupKey], info fwk.NodeI
 		return verdict.Reason{}, false
 	}
 	for j := range r.need.names {
-		if r.need.amounts[j] > 0 && kept[j] > 0 && r.need.amounts[j] > free[j]-used[j]-kept[j] {
+		if r.need.amounts[j] > 0 && kept[j] > 0 && r.need.amounts[j] > free[j]-kept[j] {
 			return verdict.Say(verdict.RoomKept, "group", largest.Name), true
 		}
 	}

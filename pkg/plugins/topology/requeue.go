@@ -117,14 +117,15 @@ func (p *Topology) afterNodeChange(_ klog.Logger, pod *v1.Pod, before, after any
 
 // takesAlone is how many pods of this kind the node would take if it were empty.
 func (p *Topology) takesAlone(r *request, node *v1.Node) int64 {
-	if !p.admits(r.pod, node) || r.asked.Required != "" && !p.hasLevel(node, r.asked.Required) {
+	door := p.doorOf(r.pod)
+	if !door.admits(node) || r.asked.Required != "" && !p.hasLevel(node, r.asked.Required) {
 		return 0
 	}
 	info := framework.NewNodeInfo()
 	info.SetNode(node)
 	var free load.Vector
 	r.need.meter.Allocatable(info, &free)
-	return zone.Fits((*zone.Amounts)(&free), (*zone.Amounts)(&r.need.amounts), mostPods)
+	return zone.Fits((*zone.Amounts)(&free), (*zone.Amounts)(&r.need.amounts), door.most)
 }
 
 func (p *Topology) hasLevel(node *v1.Node, word string) bool {

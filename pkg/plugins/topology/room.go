@@ -26,50 +26,74 @@ type look struct {
 	evict bool
 }
 
-// choose finds the tightest domain that holds the group: leaving alone what
-// others plan with if it can, and else what they only plan with; and if nothing
-// is free, with the room of pods that preemption may evict.
+// choose finds the tightest domain that holds all pods that are wanted or, if
+// none does, the least that must be: leaving alone what others plan with if it
+// can, and else what they only plan with; and if nothing is free, with the room of
+// pods that preemption may evict.
 //
 // All members count as if each took what the largest does of every resource. If
 // no domain holds that, the hardest to place of them decide alone: the others may
 // fit beside them, and if not, Permit lets none of them go.
-func (p *Topology) choose(r *request, nodes []fwk.NodeInfo, ask zone.Ask) (*zone.Room, zone.Choice) {
+func (p *Topology) choose(r *request, nodes []fwk.NodeInfo, want, least int64) (*zone.Room, zone.Choice) {
 	largest, hardest := p.shapes(r)
-	few := ask
-	few.Pods = (ask.Pods*hardest.pods + hardest.of - 1) / hardest.of
-	type attempt struct {
-		shape *load.Vector
-		ask   zone.Ask
-		look  look
+	room := p.room(r, nodes, &largest, look{soft: true})
+	if choice := r.chooseIn(room, want, least); choice.Fits {
+		return room, choice
 	}
-	attempts := []attempt{{&largest, ask, look{soft: true}}}
 	if p.plansOfOthers(r) {
-		attempts = append(attempts, attempt{&largest, ask, look{}})
+		room = p.room(r, nodes, &largest, look{})
+	}
+	refusal := r.chooseIn(room, want, least) // told in terms of what is free
+	if refusal.Fits {
+		return room, refusal
 	}
 	if hardest.pods < hardest.of {
-		attempts = append(attempts, attempt{&hardest.amounts, few, look{}})
+		few := p.room(r, nodes, &hardest.amounts, look{})
+		if choice := few.Choose(r.ask((least*hardest.pods + hardest.of - 1) / hardest.of)); choice.Fits {
+			return few, choice
+		}
 	}
 	if p.mayEvict(r) {
-		attempts = append(attempts, attempt{&largest, ask, look{evict: true}})
-	}
-	var first *zone.Room
-	var told zone.Choice
-	for _, a := range attempts {
-		room := p.room(r, nodes, a.shape, a.look)
-		choice := room.Choose(a.ask)
-		if choice.Fits {
-			return room, choice
-		}
-		if first == nil || a.look == (look{}) && a.shape == &largest {
-			first, told = room, choice // the reason is in terms of what is free
+		if evicted, choice := p.chooseVictims(r, nodes, room, &largest, least); choice.Fits {
+			return evicted, choice
 		}
 	}
-	return first, told
+	return room, refusal
+}
+
+// chooseIn finds the domain for all that are wanted or else for the least.
+func (r *request) chooseIn(room *zone.Room, want, least int64) zone.Choice {
+	choice := room.Choose(r.ask(want))
+	if !choice.Fits && least < want {
+		choice = room.Choose(r.ask(least))
+	}
+	return choice
+}
+
+// ask is the question for the domain of so many pods.
+func (r *request) ask(pods int64) zone.Ask {
+	return zone.Ask{Pods: pods, Required: r.required, Preferred: r.preferred, Except: r.except}
+}
+
+// chooseVictims finds, of the required domains that would hold the pods if those
+// of lower priority were gone, the one where fewest have to go.
+func (p *Topology) chooseVictims(r *request, nodes []fwk.NodeInfo, free *zone.Room, shape *load.Vector, pods int64) (*zone.Room, zone.Choice) {
+	room := p.room(r, nodes, shape, look{evict: true})
+	if r.required == 0 {
+		return room, room.Choose(r.ask(pods))
+	}
+	best := zone.None
+	for _, d := range r.tree.At(r.required) {
+		if room.In(d) >= pods && (best == zone.None || free.In(d) > free.In(best)) {
+			best = d
+		}
+	}
+	return room, zone.Choice{Fits: best != zone.None, Domain: best, Bound: best, Room: max(room.In(best), 0)}
 }
 
 // mayEvict tells whether the pod can make room by preemption.
 func (p *Topology) mayEvict(r *request) bool {
-	return r.required != 0 && r.priority > 0 && (r.pod.Spec.PreemptionPolicy == nil || *r.pod.Spec.PreemptionPolicy != v1.PreemptNever)
+	return r.strict && (r.pod.Spec.PreemptionPolicy == nil || *r.pod.Spec.PreemptionPolicy != v1.PreemptNever)
 }
 
 // plansOfOthers tells whether another group plans with room that it does not
@@ -135,37 +159,40 @@ func (p *Topology) shapes(r *request) (load.Vector, hard) {
 // room counts how many pods of the shape fit on each node that the pod may go to.
 func (p *Topology) room(r *request, nodes []fwk.NodeInfo, shape *load.Vector, l look) *zone.Room {
 	charges := p.groups.Charges()
-	affinity := nodeaffinity.GetRequiredNodeAffinity(r.pod)
-	picky := len(r.pod.Spec.NodeSelector) > 0 || r.pod.Spec.Affinity != nil && r.pod.Spec.Affinity.NodeAffinity != nil
-	need := (*zone.Amounts)(shape)
+	door := p.doorOf(r.pod)
+	taken := map[string]bool{}
+	if door.most == 1 {
+		p.groups.EachPlace(r.group.Key, func(node, _ string) { taken[node] = true })
+	}
 	return zone.NewRoom(r.tree, func(n zone.NodeID) int64 {
 		if slices.ContainsFunc(r.except, func(d zone.DomainID) bool { return r.tree.Contains(d, n) }) {
 			return 0
 		}
 		info := nodes[n]
 		node := info.Node()
-		if node == nil || !p.admits(r.pod, node) {
+		if node == nil || !door.admits(node) || taken[node.Name] {
 			return 0
 		}
-		if picky {
-			if match, err := affinity.Match(node); err != nil || !match {
-				return 0
-			}
-		}
-		var free, used load.Vector
-		r.need.meter.Allocatable(info, &free)
-		r.need.meter.Requested(info, &used)
-		for i := range r.need.names {
-			free[i] -= used[i]
-		}
+		var free load.Vector
+		r.need.free(info, &free)
 		if l.evict {
 			r.addEvictable(info, &free)
 		}
 		if charged := charges[node.Name]; charged != nil {
 			r.subtract(charged, l, &free)
 		}
-		return zone.Fits((*zone.Amounts)(&free), need, mostPods)
+		return zone.Fits((*zone.Amounts)(&free), (*zone.Amounts)(shape), door.most)
 	})
+}
+
+// free is what the node has left.
+func (n *need) free(info fwk.NodeInfo, into *load.Vector) {
+	var used load.Vector
+	n.meter.Allocatable(info, into)
+	n.meter.Requested(info, &used)
+	for i := range n.names {
+		into[i] -= used[i]
+	}
 }
 
 // subtract takes away what is held for other groups.
@@ -193,17 +220,45 @@ func (r *request) addEvictable(info fwk.NodeInfo, free *load.Vector) {
 	}
 }
 
-// admits tells whether the node takes new pods that tolerate what this one does.
-func (p *Topology) admits(pod *v1.Pod, node *v1.Node) bool {
+// door is what a node that is to take a pod must be like, apart from its room.
+type door struct {
+	p        *Topology
+	pod      *v1.Pod
+	affinity *nodeaffinity.RequiredNodeAffinity
+	// most is how many pods like this one a node takes.
+	most int64
+}
+
+func (p *Topology) doorOf(pod *v1.Pod) *door {
+	d := &door{p: p, pod: pod, most: mostPods}
+	if len(pod.Spec.NodeSelector) > 0 || pod.Spec.Affinity != nil && pod.Spec.Affinity.NodeAffinity != nil {
+		affinity := nodeaffinity.GetRequiredNodeAffinity(pod)
+		d.affinity = &affinity
+	}
+	if intent.OneToANode(pod) {
+		d.most = 1
+	}
+	return d
+}
+
+// admits tells whether the node takes new pods that tolerate and select what this
+// one does.
+func (d *door) admits(node *v1.Node) bool {
+	if d.affinity != nil {
+		if match, err := d.affinity.Match(node); err != nil || !match {
+			return false
+		}
+	}
 	if len(node.Spec.Taints) == 0 && !node.Spec.Unschedulable {
 		return true
 	}
+	tolerations := d.pod.Spec.Tolerations
 	unschedulable := v1.Taint{Key: v1.TaintNodeUnschedulable, Effect: v1.TaintEffectNoSchedule}
-	if node.Spec.Unschedulable && !corev1helpers.TolerationsTolerateTaint(klog.Background(), pod.Spec.Tolerations, &unschedulable, p.operators) {
+	if node.Spec.Unschedulable && !corev1helpers.TolerationsTolerateTaint(klog.Background(), tolerations, &unschedulable, d.p.operators) {
 		return false
 	}
-	_, untolerated := corev1helpers.FindMatchingUntoleratedTaint(klog.Background(), node.Spec.Taints, pod.Spec.Tolerations, func(t *v1.Taint) bool {
+	_, untolerated := corev1helpers.FindMatchingUntoleratedTaint(klog.Background(), node.Spec.Taints, tolerations, func(t *v1.Taint) bool {
 		return t.Effect == v1.TaintEffectNoSchedule || t.Effect == v1.TaintEffectNoExecute
-	}, p.operators)
+	}, d.p.operators)
 	return !untolerated
 }

@@ -8,7 +8,6 @@ import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/klog/v2"
-	fwk "k8s.io/kube-scheduler/framework"
 
 	"plimsoll.dev/scheduler/pkg/intent"
 	"plimsoll.dev/scheduler/pkg/inventory"
@@ -17,53 +16,70 @@ import (
 	"plimsoll.dev/scheduler/pkg/zone"
 )
 
-// hintsEvent is the reason of the event on a Service that loses its hints.
-const hintsEvent = "TopologyHintsDropped"
+// The reasons of events.
+const (
+	// hintsEvent: a Service loses its same-zone hints.
+	hintsEvent = "TopologyHintsDropped"
+	// waitingEvent: a group is held back.
+	waitingEvent = "GroupHeldBack"
+)
 
-// readCPU reads the zones' CPU for checkHints, which runs outside of scheduling
-// cycles, where the snapshot may not be read.
-func (p *Topology) readCPU(r *request, nodes []fwk.NodeInfo) {
-	if r.asked.MinPerZone > 0 && len(p.peers.Hinted(r.pod)) > 0 {
-		r.cpu = inventory.ZoneCPU(nodes)
-	}
-}
-
-// checkHints says at a Service when, now that all of the pod's replicas are
-// placed, the control plane will not set same-zone hints for that many endpoints.
-func (p *Topology) checkHints(r *request, pod *v1.Pod) {
-	view := p.groups.View(r.group.Key)
-	if len(r.cpu) < 2 || view.Placed() < r.size.Total {
+// checkHints says at Services that ask for same-zone hints, and have pods of ours,
+// when the control plane does not set them for as many endpoints as they have. A
+// count must stand for a while first: Services that grow pass through others.
+func (p *Topology) checkHints() {
+	services := p.peers.Hinting()
+	if len(services) == 0 {
 		return
 	}
-	cpu := slices.Collect(maps.Values(r.cpu))
-	for _, service := range p.peers.Hinted(pod) {
-		endpoints := p.endpointsOf(service)
-		if zone.HintsKept(endpoints, cpu) || !p.told.First(fmt.Sprintf("%s %d %d", klog.KObj(service), endpoints, len(cpu))) {
+	nodes, err := p.handle.SharedInformerFactory().Core().V1().Nodes().Lister().List(labels.Everything())
+	if err != nil {
+		return
+	}
+	cpu := slices.Sorted(maps.Values(inventory.ZoneCPU(nodes)))
+	before := p.endpoints
+	p.endpoints = map[string]int64{}
+	for _, service := range services {
+		name, count := klog.KObj(service).String(), p.readyOf(service)
+		p.endpoints[name] = count
+		if len(cpu) < 2 || count == 0 || before[name] != count || zone.HintsKept(count, cpu) || !p.serves(service) {
 			continue
 		}
-		fewer, more := zone.NearestKept(endpoints, cpu)
-		kept := fmt.Sprint(more)
-		if fewer > 0 {
-			kept = fmt.Sprintf("%d or %d", fewer, more)
+		if p.told.First(fmt.Sprintf("%s %d %d", name, count, len(cpu))) {
+			p.tellHints(service, count, cpu)
 		}
-		reason := verdict.Say(verdict.HintsDropped, "service", service.Name, "endpoints", endpoints, "zones", len(cpu), "kept", kept)
-		p.handle.EventRecorder().Eventf(service, pod, v1.EventTypeWarning, hintsEvent, "Scheduling", "%s", reason.Message)
-		metrics.HintsDropped.WithLabelValues(p.handle.ProfileName()).Inc()
 	}
 }
 
-// endpointsOf counts the pods that are or will be endpoints of the Service.
-func (p *Topology) endpointsOf(service *v1.Service) int64 {
+func (p *Topology) tellHints(service *v1.Service, endpoints int64, cpu []int64) {
+	fewer, more := zone.NearestKept(endpoints, cpu)
+	kept := fmt.Sprint(more)
+	if fewer > 0 {
+		kept = fmt.Sprintf("%d or %d", fewer, more)
+	}
+	reason := verdict.Say(verdict.HintsDropped, "service", service.Name, "endpoints", endpoints, "zones", len(cpu), "kept", kept)
+	p.handle.EventRecorder().Eventf(service, nil, v1.EventTypeWarning, hintsEvent, "Scheduling", "%s", reason.Message)
+	metrics.HintsDropped.WithLabelValues(p.handle.ProfileName()).Inc()
+}
+
+// readyOf counts the ready endpoints of the Service.
+func (p *Topology) readyOf(service *v1.Service) int64 {
+	byZone, _ := p.peers.Ready(service.Namespace, service.Name)
+	sum := int64(0)
+	for _, count := range byZone {
+		sum += count
+	}
+	return sum
+}
+
+// serves tells whether any pod of this profile is behind the Service.
+func (p *Topology) serves(service *v1.Service) bool {
+	if len(service.Spec.Selector) == 0 {
+		return false
+	}
 	pods, err := p.handle.SharedInformerFactory().Core().V1().Pods().Lister().Pods(service.Namespace).
 		List(labels.SelectorFromSet(service.Spec.Selector))
-	if err != nil {
-		return 0
-	}
-	count := int64(0)
-	for _, pod := range pods {
-		if pod.DeletionTimestamp == nil && !intent.IsFinished(pod) {
-			count++
-		}
-	}
-	return count
+	return err == nil && slices.ContainsFunc(pods, func(pod *v1.Pod) bool {
+		return pod.Spec.SchedulerName == p.handle.ProfileName() && !intent.IsFinished(pod)
+	})
 }

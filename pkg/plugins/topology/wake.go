@@ -9,13 +9,15 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/klog/v2"
 
+	"plimsoll.dev/scheduler/pkg/gang"
 	"plimsoll.dev/scheduler/pkg/intent"
 	"plimsoll.dev/scheduler/pkg/metrics"
+	"plimsoll.dev/scheduler/pkg/verdict"
 )
 
 const (
 	// tick is how late what time brings about is noticed at most; every
-	// sweepEvery-th time all that is held back is looked at again.
+	// sweepEvery-th time all that is known is looked at again.
 	tick       = 500 * time.Millisecond
 	sweepEvery = 60
 	// mostDebtors bounds how many pods are remembered that held room kept out;
@@ -23,6 +25,8 @@ const (
 	mostDebtors = 10_000
 	// rejectFor is how long a member is looked for that does not wait yet.
 	rejectFor = 10 * time.Second
+	// quiet is how long a group is held back before an event says so.
+	quiet = 10 * time.Second
 )
 
 // wakes is what is to be done outside of locks and scheduling cycles: queues take
@@ -31,14 +35,17 @@ type wakes struct {
 	signal chan struct{}
 
 	mu sync.Mutex
-	// groups have members to try; all and freed are noted without saying which.
+	// groups have members to try; namespaces have groups of another size.
 	groups     map[intent.GroupKey]struct{}
 	namespaces map[string]struct{}
-	freed      bool
-	// debtors are pods that held room kept out, by namespace/name.
-	debtors map[string]types.UID
+	// freed counts how often held room became free, served how much of that the
+	// debtors were woken for: pods that held room kept out, by namespace/name.
+	freed, served uint64
+	debtors       map[string]types.UID
 	// rejects are members that should wait no longer.
 	rejects map[types.UID]*rejection
+	// holds are groups that are held back.
+	holds map[intent.GroupKey]*heldGroup
 }
 
 type rejection struct {
@@ -46,10 +53,18 @@ type rejection struct {
 	until   time.Time
 }
 
+// heldGroup is why a group is held back, and since when.
+type heldGroup struct {
+	pod    *v1.Pod
+	reason verdict.Reason
+	since  time.Time
+	told   bool
+}
+
 func newWakes() *wakes {
 	return &wakes{
 		signal: make(chan struct{}, 1), groups: map[intent.GroupKey]struct{}{}, namespaces: map[string]struct{}{},
-		debtors: map[string]types.UID{}, rejects: map[types.UID]*rejection{},
+		debtors: map[string]types.UID{}, rejects: map[types.UID]*rejection{}, holds: map[intent.GroupKey]*heldGroup{},
 	}
 }
 
@@ -66,16 +81,36 @@ func (w *wakes) note(do func()) {
 // group notes that the members of a group that are held back can be tried.
 func (w *wakes) group(key intent.GroupKey) { w.note(func() { w.groups[key] = struct{}{} }) }
 
-// debtor notes that a pod was, or was not, kept out by room held for others.
-func (w *wakes) debtor(pod *v1.Pod, is bool) {
+// frees is how often held room has become free so far.
+func (w *wakes) frees() uint64 {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	name := klog.KObj(pod).String()
-	if is && len(w.debtors) < mostDebtors {
-		w.debtors[name] = pod.UID
-	} else if !is {
-		delete(w.debtors, name)
+	return w.freed
+}
+
+// debtor notes that a pod was, or was not, kept out by room held for others. If
+// some became free since it looked, it is tried again at once.
+func (w *wakes) debtor(r *request, is bool) {
+	w.note(func() {
+		name := klog.KObj(r.pod).String()
+		if is && len(w.debtors) < mostDebtors {
+			w.debtors[name] = r.pod.UID
+			w.served = min(w.served, r.freed)
+		} else if !is {
+			delete(w.debtors, name)
+		}
+	})
+}
+
+// held notes why a group is held back.
+func (w *wakes) held(key intent.GroupKey, pod *v1.Pod, reason verdict.Reason, now time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if h := w.holds[key]; h != nil {
+		h.pod, h.reason = pod, reason
+		return
 	}
+	w.holds[key] = &heldGroup{pod: pod, reason: reason, since: now}
 }
 
 // reject notes that a member is to be rejected as soon as it waits.
@@ -92,7 +127,7 @@ func (w *wakes) forgive(uid types.UID) {
 }
 
 // roomFreed is told that held room became free.
-func (p *Topology) roomFreed() { p.wakes.note(func() { p.wakes.freed = true }) }
+func (p *Topology) roomFreed() { p.wakes.note(func() { p.wakes.freed++ }) }
 
 // sizesChanged is told that groups of a namespace, or of all if it is empty, may
 // have another size now.
@@ -121,11 +156,11 @@ func (p *Topology) run(ctx context.Context) {
 func (p *Topology) serve() {
 	w := p.wakes
 	w.mu.Lock()
-	groups, namespaces, freed := w.groups, w.namespaces, w.freed
-	w.groups, w.namespaces, w.freed = map[intent.GroupKey]struct{}{}, map[string]struct{}{}, false
+	groups, namespaces := w.groups, w.namespaces
+	w.groups, w.namespaces = map[intent.GroupKey]struct{}{}, map[string]struct{}{}
 	var debtors map[string]types.UID
-	if freed {
-		debtors, w.debtors = w.debtors, map[string]types.UID{}
+	if w.freed != w.served {
+		debtors, w.debtors, w.served = w.debtors, map[string]types.UID{}, w.freed
 	}
 	w.mu.Unlock()
 	_, all := namespaces[""]
@@ -133,6 +168,7 @@ func (p *Topology) serve() {
 		for _, key := range p.groups.Keys(p.mine) {
 			if _, named := namespaces[key.Namespace]; all || named {
 				groups[key] = struct{}{}
+				p.recheck(key)
 			}
 		}
 	}
@@ -149,13 +185,36 @@ func (p *Topology) serve() {
 	p.rejectLate()
 }
 
+// recheck lets a group start of which, now that it is smaller, enough members have
+// a place.
+func (p *Topology) recheck(key intent.GroupKey) {
+	view := p.groups.View(key)
+	if !view.Waits || view.Started {
+		return
+	}
+	for _, m := range p.groups.Placed(key) {
+		if pod := p.podOf(m.Name); pod != nil {
+			if r := p.memberOf(pod); r != nil && r.gang > 1 && view.Placed() >= r.gang {
+				p.begin(key)
+			}
+			return
+		}
+	}
+}
+
 // beat does what time has brought about.
 func (p *Topology) beat(sweep bool) {
-	now := p.clock.Now()
-	due := p.groups.Tick(now, p.mine)
+	due := p.groups.Tick(p.clock.Now(), p.mine)
 	pods := map[string]*v1.Pod{}
+	for _, key := range due.Started {
+		var waiting []string
+		for _, m := range p.groups.Placed(key) {
+			waiting = append(waiting, m.UID)
+		}
+		p.allow(waiting)
+	}
 	for _, key := range due.TimedOut {
-		if _, ok := p.giveWay(key, p.nameOf(key), ""); ok {
+		if _, ok := p.giveWay(key, "", gang.Now); ok {
 			metrics.Groups.WithLabelValues(p.handle.ProfileName(), "timed_out").Inc()
 		}
 	}
@@ -165,25 +224,52 @@ func (p *Topology) beat(sweep bool) {
 		}
 	}
 	if sweep {
-		for _, key := range p.groups.Keys(p.mine) {
-			for _, m := range p.groups.Parked(key) {
-				p.collect(m.Name, types.UID(m.UID), pods)
-			}
-		}
+		p.sweep(pods)
 	}
 	p.activate(pods)
 	p.rejectLate()
+	p.tellHeld()
 	p.gauge()
 }
 
-func (p *Topology) mine(key intent.GroupKey) bool { return key.Scheduler == p.handle.ProfileName() }
-
-func (p *Topology) nameOf(key intent.GroupKey) string {
-	if view := p.groups.View(key); view.Hold != nil {
-		return view.Hold.Name
+// sweep collects all that is held back, drops members that are gone, should their
+// end have come before they were noted, and looks at Services.
+func (p *Topology) sweep(pods map[string]*v1.Pod) {
+	for key, all := range p.groups.All(p.mine) {
+		for _, m := range all {
+			if pod := p.podOf(m.Name); pod == nil || string(pod.UID) != m.UID {
+				p.members.drop(types.UID(m.UID))
+			}
+		}
+		for _, m := range p.groups.Parked(key) {
+			p.collect(m.Name, types.UID(m.UID), pods)
+		}
 	}
-	return key.ID
+	p.checkHints()
 }
+
+// tellHeld says of groups that have been held back for a while why: the status of
+// a pod that is kept out of the queue does not.
+func (p *Topology) tellHeld() {
+	w, now := p.wakes, p.clock.Now()
+	var tell []*heldGroup
+	w.mu.Lock()
+	for key, h := range w.holds {
+		switch {
+		case p.groups.View(key).Parked == 0:
+			delete(w.holds, key)
+		case !h.told && now.Sub(h.since) >= quiet:
+			h.told = true
+			tell = append(tell, h)
+		}
+	}
+	w.mu.Unlock()
+	for _, h := range tell {
+		p.handle.EventRecorder().Eventf(h.pod, nil, v1.EventTypeWarning, waitingEvent, "Scheduling", "%s", h.reason.Message)
+	}
+}
+
+func (p *Topology) mine(key intent.GroupKey) bool { return key.Scheduler == p.handle.ProfileName() }
 
 // collect adds the pod of that name and UID if it still waits for a node.
 func (p *Topology) collect(name string, uid types.UID, into map[string]*v1.Pod) {

@@ -1,0 +1,310 @@
+package topology
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/klog/v2"
+	fwk "k8s.io/kube-scheduler/framework"
+	"k8s.io/kubernetes/pkg/scheduler/framework"
+
+	"plimsoll.dev/scheduler/pkg/gang"
+)
+
+const gangOf2 = " cpu=1 annotation:plimsoll.dev/topology-required=rack annotation:plimsoll.dev/group=train annotation:plimsoll.dev/group-size=2"
+
+// TestANominationIsNoWayRound: upstream tries the node that a pod is nominated to
+// before any other, whatever PreFilter has narrowed the nodes down to.
+func TestANominationIsNoWayRound(t *testing.T) {
+	f := build(t, "", threeRacks)
+	pods := f.pods("p-[1-4]" + gangOf4)
+	state, _ := f.cycle("p-1" + gangOf4)
+	status := f.Filter(t.Context(), state, pods[0], f.info("b1-1"))
+	if status.Code() != fwk.UnschedulableAndUnresolvable || status.Message() != "node(s) are outside zone=a/rack=r2, where group train goes" {
+		t.Errorf("got %v, want the node refused", status)
+	}
+	if status := f.Filter(t.Context(), state, pods[0], f.info("a2-1")); !status.IsSuccess() {
+		t.Errorf("got %v, want a node of the rack accepted", status)
+	}
+}
+
+func TestAGroupComesBackToTheOnlyDomainThereIs(t *testing.T) {
+	f := build(t, "", "a-[1-2] rack=a cpu=2")
+	pods := f.pods("p-[1-3]" + gangOf4 + "\nnever" + gangOf4)
+	for range 3 {
+		f.try(pods[0])
+		f.try(pods[3])
+		for _, pod := range pods[:1] {
+			if f.fw.GetWaitingPod(pod.UID) != nil {
+				f.giveUp(attempt{pod: pod, state: f.stateOf(pod), node: "a-1"})
+			}
+		}
+		f.clock.Step(time.Minute)
+		f.beat(false)
+	}
+	if a := f.try(pods[1]); a.node == "" {
+		t.Errorf("got %+v, want the rack tried again", a)
+	}
+}
+
+// stateOf is a state for Unreserve of a pod that has waited in an attempt that is
+// over.
+func (f *fixture) stateOf(pod *v1.Pod) fwk.CycleState {
+	state := framework.NewCycleState()
+	r := f.memberOf(pod)
+	r.waited, r.attempt = true, -2
+	state.Write(requestKey, r)
+	return state
+}
+
+func TestAnOldAttemptDoesNotEndTheNext(t *testing.T) {
+	f := build(t, "", threeRacks)
+	pods := f.pods("p-[1-4]" + gangOf4)
+	first := f.try(pods[0])
+	f.giveWay(first.key(f), "", gang.Now)
+	f.clock.Step(time.Second)
+	f.beat(false)
+	second := f.try(pods[1])
+	if !second.waits {
+		t.Fatalf("got %+v, want a second attempt", second)
+	}
+	f.giveUp(first) // its binding cycle was slow to notice
+	if f.fw.GetWaitingPod(pods[1].UID) == nil || f.groups.Charges() == nil {
+		t.Error("the late end of the first attempt ended the second")
+	}
+}
+
+// TestVictimsAreAwaited: a member whose victims are still leaving finds no place,
+// and that is no reason to give the domain up they leave.
+func TestVictimsAreAwaited(t *testing.T) {
+	f := build(t, "{groupTimeoutSeconds: 20}", "a-[1-2] rack=a cpu=1")
+	victim := f.pods("victim cpu=1 node=a-2 priority=-1")[0]
+	pods := f.pods("p-[1-2]" + gangOf2)
+	first := f.try(pods[0])
+	if first.node != "a-1" {
+		t.Fatalf("got %+v, want the free node", first)
+	}
+	f.empty(victim, "a-2")
+	now := metav1.Now()
+	victim.DeletionTimestamp = &now
+	f.fill(victim, "a-2")
+	pods[1].Status.NominatedNodeName = "a-2"
+	f.clock.Step(15 * time.Second)
+	second := f.try(pods[1])
+	if !strings.HasSuffix(second.said, "group train goes on in rack=a; required") {
+		t.Errorf("got %+v, want it to wait for its victim", second)
+	}
+	f.clock.Step(15 * time.Second)
+	f.beat(false)
+	if f.fw.GetWaitingPod(pods[0].UID) == nil {
+		t.Fatal("the first gave way while the second made room")
+	}
+	f.empty(victim, "a-2")
+	if a := f.try(pods[1]); a.node != "a-2" {
+		t.Errorf("got %+v, want the victim's place", a)
+	}
+	f.allowed(first)
+}
+
+func TestAMemberThatWaitsForNobodyDoesNotStartItsGroup(t *testing.T) {
+	f := build(t, "", threeRacks)
+	pods := f.pods("p-[1-4]" + gangOf4)
+	waiting := []attempt{f.try(pods[0]), f.try(pods[1])}
+	launcher := f.try(f.pods("launcher cpu=1 annotation:plimsoll.dev/topology-required=rack annotation:plimsoll.dev/group=train")[0])
+	if launcher.node == "" || launcher.waits {
+		t.Fatalf("got %+v, want the launcher placed", launcher)
+	}
+	if view := f.groups.View(launcher.key(f)); view.Started || view.Placed() != 3 {
+		t.Errorf("got %+v, want the other two to wait on", view)
+	}
+	// One that is bound by other means starts it for all that wait.
+	bound := pods[3].DeepCopy()
+	bound.Spec.NodeName = "a2-2"
+	f.know(bound)
+	f.beat(false)
+	for _, a := range waiting {
+		f.allowed(a)
+	}
+}
+
+func TestOnlyTheGangMustFit(t *testing.T) {
+	elastic := strings.Replace(gangOf2, "cpu=1", "cpu=1 owner=ReplicaSet/web", 1)
+	f := build(t, "", "a-[1-2] rack=a cpu=2", replicaSet(t, "ReplicaSet/web replicas=8")...)
+	pods := f.pods("p-[1-8]" + strings.Replace(elastic, "annotation:plimsoll.dev/group=train ", "", 1))
+	if a := f.try(pods[0]); a.node == "" {
+		t.Errorf("got %+v, want two of eight to do", a)
+	}
+	// A rollout: the new ReplicaSet grows from two to six.
+	g := build(t, "", "a-[1-2] rack=a cpu=2", replicaSet(t, "ReplicaSet/new replicas=2 desired=6")...)
+	if placed := g.tryAll(g.pods("n-[1-2] cpu=1 owner=ReplicaSet/new annotation:plimsoll.dev/topology-required=rack")); len(placed) != 2 {
+		t.Errorf("placed %v", placed)
+	}
+}
+
+func TestGangsWithoutALevelMakeRoomToo(t *testing.T) {
+	f := build(t, "", "a-[1-2] rack=a cpu=1\nb-1 rack=b cpu=2")
+	f.pods("low-[1-2] cpu=1 node=b-1 priority=-10\nother cpu=1 node=a-1 priority=-10\nmore cpu=1 node=a-2 priority=-10")
+	pod := f.pods("p-[1-2] cpu=1 annotation:plimsoll.dev/group=g annotation:plimsoll.dev/group-size=2")[0]
+	if _, status := f.PreFilter(t.Context(), framework.NewCycleState(), pod, f.nodes()); !status.IsSuccess() {
+		t.Errorf("refused: %v; pods of lower priority could leave", status)
+	}
+	// With a level, where fewest have to go.
+	g := build(t, "", "a-[1-2] rack=a cpu=1\nb-[1-2] rack=b cpu=2")
+	g.pods("low-1 cpu=1 node=a-1 priority=-10\nlow-2 cpu=1 node=a-2 priority=-10\nlow-[3-5] cpu=1 node=b-1 priority=-10")
+	g.pods("high-[1-2] cpu=1 node=b-2 priority=9\nlow-6 cpu=1 node=b-1 priority=-10")
+	pod = g.pods("p-[1-2]" + gangOf2)[0]
+	narrowed, status := g.PreFilter(t.Context(), framework.NewCycleState(), pod, g.nodes())
+	if !status.IsSuccess() || !narrowed.NodeNames.Has("a-1") {
+		t.Errorf("narrowed to %v (%v), want rack a", narrowed, status)
+	}
+}
+
+func TestPodsThatAreGoneAreNotCounted(t *testing.T) {
+	f := build(t, "", threeRacks)
+	pods := f.pods("p-[1-4]" + gangOf4)
+	f.forget(pods[3], "")
+	if a := f.try(pods[3]); !strings.Contains(a.said, "3 of its 4 pods exist") { // the queue is behind
+		t.Errorf("got %+v", a)
+	}
+	if a := f.try(pods[0]); !strings.Contains(a.said, "3 of its 4 pods exist") {
+		t.Errorf("got %+v, want the one that is gone not counted", a)
+	}
+	// One that was noted although it is gone leaves with the sweep.
+	f.members.note(pods[3], f.memberOf(pods[3]))
+	f.beat(true)
+	if got := f.groups.View(attempt{pod: pods[0]}.key(f)).All(); got != 3 {
+		t.Errorf("%d members, want 3", got)
+	}
+}
+
+func TestAMemberThatIsDeletedWhileItWaitsEndsTheAttempt(t *testing.T) {
+	f := build(t, "", threeRacks)
+	pods := f.pods("p-[1-4]" + gangOf4)
+	first, second := f.try(pods[0]), f.try(pods[1])
+	going := pods[0].DeepCopy()
+	now := metav1.Now()
+	going.DeletionTimestamp = &now // with a finalizer, as those of Jobs have
+	f.podSeen(going)
+	f.giveUp(first)
+	f.giveUp(second)
+}
+
+func TestRoomThatBecameFreeMeanwhileWakesAtOnce(t *testing.T) {
+	f := build(t, "", "a-1 rack=a cpu=2")
+	pods := f.pods("p-[1-2]" + gangOf2)
+	f.try(pods[0])
+	other := attempt{pod: f.pods("other cpu=1")[0], state: framework.NewCycleState()}
+	if _, status := f.PreFilter(t.Context(), other.state, other.pod, f.nodes()); !status.IsSuccess() {
+		t.Fatal(status)
+	}
+	refused := f.Filter(t.Context(), other.state, other.pod, f.info("a-1"))
+	if refused.IsSuccess() {
+		t.Fatal("not kept out")
+	}
+	f.giveWay(attempt{pod: pods[0]}.key(f), "", gang.Now) // between Filter and PostFilter
+	f.serve()
+	refused.SetPlugin(Name)
+	statuses := framework.NewDefaultNodeToStatus()
+	statuses.Set("a-1", refused)
+	f.PostFilter(t.Context(), other.state, other.pod, statuses)
+	f.serve()
+	if got := f.awake(); !slices.Contains(got, "other") {
+		t.Errorf("woke %v, want the pod that was kept out", got)
+	}
+}
+
+func TestALabelThatThePodSelectsIsWorthATry(t *testing.T) {
+	f := build(t, "", "a-1 rack=a cpu=1")
+	pod := f.pods("p cpu=1 selector:disk=fast annotation:plimsoll.dev/topology-required=rack")[0]
+	hint, err := f.afterNodeChange(klog.Background(), pod, node(t, "n rack=b cpu=1"), node(t, "n rack=b cpu=1 label:disk=fast"))
+	if hint != fwk.Queue || err != nil {
+		t.Errorf("got %v, %v, want it queued", hint, err)
+	}
+	if a := f.try(pod); a.said != "domain rack=a holds 0 of the 1 pods of group p; required" {
+		t.Errorf("got %+v", a)
+	}
+}
+
+func TestNothingIsHeldForAMemberThatCannotBePlaced(t *testing.T) {
+	f := build(t, "", "a-[1-2] rack=a cpu=3")
+	f.pods("old node=a-1" + gangOf2)
+	stuck := f.pods("never" + gangOf2)[0]
+	f.try(stuck)
+	if f.groups.Charges() != nil {
+		t.Errorf("holds %v", f.groups.Charges())
+	}
+	f.try(stuck)
+	if f.groups.Charges() != nil {
+		t.Error("holds again although nothing has changed")
+	}
+	f.tryAll(f.pods("fine" + gangOf2))
+	f.try(f.pods("late" + strings.Replace(gangOf2, "group-size=2", "group-size=6", 1))[0])
+	if f.groups.View(attempt{pod: stuck}.key(f)).Started == false {
+		t.Error("the group has not started")
+	}
+}
+
+func TestAGroupThatShrinksWhileItWaitsStarts(t *testing.T) {
+	f := build(t, "", threeRacks, replicaSet(t, "ReplicaSet/web replicas=4")...)
+	pods := f.pods("p-[1-4] cpu=1 owner=ReplicaSet/web annotation:plimsoll.dev/topology-required=rack")
+	waiting := []attempt{f.try(pods[0]), f.try(pods[1]), f.try(pods[2])}
+	indexer := f.handle.SharedInformerFactory().Apps().V1().ReplicaSets().Informer().GetIndexer()
+	if err := indexer.Update(replicaSet(t, "ReplicaSet/web replicas=3")[0]); err != nil {
+		t.Fatal(err)
+	}
+	f.sizesChanged("default")
+	f.serve()
+	for _, a := range waiting {
+		f.allowed(a)
+	}
+}
+
+func TestOneToANodeNeedsAsManyNodes(t *testing.T) {
+	f := build(t, "", "a-1 rack=a cpu=32\nb-[1-2] rack=b cpu=8")
+	pods := f.pods("p-[1-2]" + gangOf2)
+	for _, pod := range pods {
+		pod.Spec.Containers[0].Ports = []v1.ContainerPort{{HostPort: 80, ContainerPort: 80}}
+	}
+	if a := f.try(pods[0]); !strings.HasPrefix(a.node, "b") {
+		t.Errorf("got %+v, want the rack with two nodes", a)
+	}
+}
+
+func TestOneWrongAnnotationDoesNotEndTheOthersAttempt(t *testing.T) {
+	f := build(t, "", threeRacks)
+	pods := f.pods("p-[1-4]" + gangOf4)
+	f.try(pods[0])
+	wrong := f.pods("q" + strings.Replace(gangOf4, "required=rack", "required=rak", 1))[0]
+	if a := f.try(wrong); !strings.Contains(a.said, `"rak" is not valid`) {
+		t.Errorf("got %+v", a)
+	}
+	if f.fw.GetWaitingPod(pods[0].UID) == nil || f.groups.Charges() == nil {
+		t.Error("the attempt of the others has ended")
+	}
+}
+
+func TestAGroupThatIsHeldBackForLongSaysSo(t *testing.T) {
+	f := build(t, "", threeRacks)
+	pods := f.pods("p-[1-3]" + gangOf4)
+	for _, pod := range pods {
+		f.try(pod)
+	}
+	f.clock.Step(9 * time.Second)
+	f.beat(false)
+	if len(f.events.Events) != 0 {
+		t.Fatal("told too early")
+	}
+	f.clock.Step(time.Second)
+	f.beat(false)
+	f.beat(false)
+	if len(f.events.Events) != 1 {
+		t.Fatalf("%d events, want one for the group", len(f.events.Events))
+	}
+	if got := <-f.events.Events; got != "Warning GroupHeldBack waiting for group train: 3 of its 4 pods exist (annotation plimsoll.dev/group-size)" {
+		t.Errorf("said %q", got)
+	}
+}
