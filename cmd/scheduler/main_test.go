@@ -154,14 +154,14 @@ func TestBadArgumentsStopStartUp(t *testing.T) {
 	}
 }
 
-func TestUnknownPluginArgumentsAreRefusedByIdlePluginsToo(t *testing.T) {
+func TestUnknownPluginArgumentsAreRefusedByEveryPlugin(t *testing.T) {
 	c := startCluster(t)
 	child := c.startChild("bad", func(config map[string]any) {
 		profile := config["profiles"].([]any)[0].(map[string]any)
 		profile["pluginConfig"] = append(profile["pluginConfig"].([]any),
-			map[string]any{"name": "Topology", "args": map[string]any{"levels": []any{"zone"}}})
+			map[string]any{"name": "Topology", "args": map[string]any{"levels": []any{map[string]any{"label": "zone"}}}})
 	}, "--secure-port=0")
-	if code := child.wait(); code == 0 || !strings.Contains(child.log(), "Topology takes no arguments") {
+	if code := child.wait(); code == 0 || !strings.Contains(child.log(), `pluginConfig[Topology].args: unknown field "levels[0].label"`) {
 		t.Errorf("exit code %d, log:\n%s", code, child.log())
 	}
 }

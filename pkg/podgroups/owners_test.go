@@ -143,21 +143,15 @@ func waiting(t *testing.T, objects ...runtime.Object) (*Sizes, *testclock.FakeCl
 // step lets time pass, and waits until it was looked who is late.
 func step(t *testing.T, clock *testclock.FakeClock, d time.Duration) {
 	t.Helper()
-	for range d / lookEvery {
-		testkit.Eventually(t, patient, func() error {
-			if !clock.HasWaiters() {
-				return fmt.Errorf("nobody waits for the clock")
-			}
-			return nil
-		})
-		clock.Step(lookEvery)
-	}
-	testkit.Eventually(t, patient, func() error {
+	looks := func() error {
 		if !clock.HasWaiters() {
 			return fmt.Errorf("nobody waits for the clock")
 		}
 		return nil
-	})
+	}
+	testkit.Eventually(t, patient, looks)
+	clock.Step(d)
+	testkit.Eventually(t, patient, looks)
 }
 
 // TestAnOwnerThatComesEndsTheWaiting: its pods are told of it, and it is forgotten.
@@ -204,7 +198,8 @@ func TestAnOrphanDoesNotWaitForEver(t *testing.T) {
 	if seen := told.take(); len(seen) > 0 {
 		t.Errorf("told %v too early", seen)
 	}
-	step(t, clock, patience)
+	step(t, clock, lookEvery)
+	step(t, clock, lookEvery)
 	if diff := cmp.Diff(Size{}, size()); diff != "" {
 		t.Errorf("after it (-want +got)\n%s", diff)
 	}

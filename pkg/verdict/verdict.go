@@ -96,7 +96,8 @@ type Kind string
 const (
 	// Invalid: the pod cannot be scheduled until its owner corrects it.
 	Invalid Kind = "invalid"
-	// Held: the pod as a whole waits for something outside the cluster's nodes.
+	// Held: the pod as a whole waits, for something outside the cluster's nodes or
+	// with its whole group.
 	Held Kind = "held"
 	// Refused: this node does not suit the pod now; evicting others could help.
 	Refused Kind = "refused"
@@ -158,13 +159,13 @@ var table = []Entry{
 	{GroupGivesUp, topology, Held,
 		`a pod of group {group} finds no place in {domain}: another domain is tried in {wait}`,
 		"What keeps the pod off the domain's nodes, as said before."},
-	{GroupFitsNowhere, topology, Refused,
+	{GroupFitsNowhere, topology, Held,
 		`{domain} holds {room} of the {pods} pods of group {group}; required`,
 		"Room in that domain, or any other of its level: pods leaving, more or larger nodes; a broader level, or topology-preferred."},
-	{LevelNowhere, topology, Refused,
+	{LevelNowhere, topology, Held,
 		`no node(s) have a label of level {level} ({labels}); required`,
 		"Nodes with that label, or another level."},
-	{GroupBound, topology, Refused,
+	{GroupBound, topology, Held,
 		`group {group} goes on in {domain}; required`,
 		"Room in that domain: its other pods are there."},
 	{OutsideDomain, topology, Refused,
