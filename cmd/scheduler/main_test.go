@@ -161,7 +161,7 @@ func TestUnknownPluginArgumentsAreRefusedByEveryPlugin(t *testing.T) {
 		profile["pluginConfig"] = append(profile["pluginConfig"].([]any),
 			map[string]any{"name": "Topology", "args": map[string]any{"levels": []any{map[string]any{"label": "zone"}}}})
 	}, "--secure-port=0")
-	if code := child.wait(); code == 0 || !strings.Contains(child.log(), `pluginConfig[Topology].args: unknown field "levels[0].label"`) {
+	if code := child.wait(); code == 0 || !strings.Contains(child.log(), `unknown field \"levels[0].label\"`) {
 		t.Errorf("exit code %d, log:\n%s", code, child.log())
 	}
 }
