@@ -127,7 +127,7 @@ func (s *Sizes) Of(pod *v1.Pod, asked *intent.Topology, group *intent.Group) Siz
 	switch {
 	case asked != nil && asked.GroupSize > 0:
 		ofOwner := group.Key.Kind == intent.GroupByOwner
-		size := written(byOwner.still(asked.GroupSize, ofOwner), "annotation "+intent.GroupSize)
+		size := byOwner.written(byOwner.still(asked.GroupSize, ofOwner), "annotation "+intent.GroupSize)
 		if ofOwner {
 			size.Total = max(size.Total, byOwner.total)
 		}
@@ -140,9 +140,14 @@ func (s *Sizes) Of(pod *v1.Pod, asked *intent.Topology, group *intent.Group) Siz
 	return s.ofOwner(group, &byOwner)
 }
 
-// written is a size that the group's author wrote.
-func written(members int64, source string) Size {
-	return Size{Gang: members, Whole: members, Total: members, Explicit: true, Source: source}
+// written is a size that the group's author wrote. Pods that their owner creates
+// one by one cannot wait for each other all the same.
+func (p *part) written(members int64, source string) Size {
+	size := Size{Gang: members, Whole: members, Total: members, Explicit: true, Source: source}
+	if p.gang < p.whole {
+		size.Gang = 1
+	}
+	return size
 }
 
 func (s *Sizes) ofOwner(group *intent.Group, byOwner *part) Size {
@@ -157,7 +162,7 @@ func (s *Sizes) ofNative(group *intent.Group, byOwner *part) Size {
 	if err != nil { // from memory: it is not there
 		return missing(group)
 	}
-	size := written(nativeMember(found), "PodGroup "+found.Namespace+"/"+found.Name)
+	size := byOwner.written(nativeMember(found), "PodGroup "+found.Namespace+"/"+found.Name)
 	size.Total = max(size.Total, byOwner.total)
 	return size
 }
@@ -195,7 +200,7 @@ func (s *Sizes) ofPodGroup(group *intent.Group, byOwner *part) Size {
 		return Size{Missing: err.Error()}
 	}
 	asks := memberOf(found)
-	size := written(byOwner.still(asks.members, false), "PodGroup "+found.Namespace+"/"+found.Name)
+	size := byOwner.written(byOwner.still(asks.members, false), "PodGroup "+found.Namespace+"/"+found.Name)
 	size.Total, size.Timeout = max(size.Total, byOwner.total), asks.timeout
 	return size
 }

@@ -178,6 +178,7 @@ func TestSizesOfGroups(t *testing.T) {
 		"with a size":                       {ownedBy("ReplicaSet", "web"), intent.Topology{Group: "a", GroupSize: 2}, said(2, 2, annotation)},
 		"a size of the owner's group":       {ownedBy("ReplicaSet", "web"), intent.Topology{GroupSize: 2}, said(2, 3, annotation)},
 		"a size above the owner's":          {ownedBy("ReplicaSet", "web"), intent.Topology{GroupSize: 8}, said(8, 8, annotation)},
+		"a size of pods one by one":         {ownedBy("StatefulSet", "db"), intent.Topology{GroupSize: 5}, Size{Gang: 1, Whole: 5, Total: 5, Explicit: true, Source: annotation}},
 		"a size without an owner known":     {ownedBy("Rollout", "web"), intent.Topology{GroupSize: 8}, said(8, 8, annotation)},
 		"a size without an owner seen":      {ownedBy("ReplicaSet", "gone"), intent.Topology{GroupSize: 8}, said(8, 8, annotation)},
 		"a size above what a Job has left":  {ownedBy("Job", "ends"), intent.Topology{GroupSize: 4}, said(3, 3, annotation)},

@@ -28,7 +28,7 @@ func (p *Topology) heldBack(r *request) (verdict.Reason, bool) {
 	if native(r.pod) {
 		return verdict.Reason{}, false // upstream's own plugin does that
 	}
-	if r.size.Missing != "" {
+	if r.size.Missing != "" && (r.gathers() || r.group.Key.Kind == intent.GroupByPodGroup) {
 		return verdict.Say(verdict.GroupUnknown, "group", r.group.Name, "missing", r.size.Missing), true
 	}
 	if r.gang <= 1 {

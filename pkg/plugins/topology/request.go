@@ -93,7 +93,7 @@ func (p *Topology) read(pod *v1.Pod, asked *intent.Topology) *request {
 	named := found && group.Key.Kind != intent.GroupByOwner
 	r.member = found && (named || asked.Gathers() || asked.GroupSize > 0 || asked.MinPerZone > 0 || len(asked.Near) > 0)
 	if !found {
-		r.size = podgroups.Size{Gang: 1, Total: 1}
+		r.size = podgroups.Size{Gang: 1, Whole: 1, Total: 1}
 	}
 	if r.member {
 		r.size = p.sizes.Of(pod, asked, &r.group)
