@@ -36,10 +36,12 @@ type group struct {
 	// were, so that what is left of one attempt does not end the next.
 	waits, deadline time.Time
 	attempt         int
-	// failures in a row, and when to try again; except are domains, as paths,
-	// that turned out not to do.
+	// except are domains, as paths, that turned out not to do; failures is how
+	// often in a row all had been tried, or none could be blamed; notBefore is when
+	// to try again, failed when it last did not work.
 	failures  int
 	notBefore time.Time
+	failed    time.Time
 	except    []string
 }
 
@@ -142,7 +144,7 @@ func (b *Book[K]) Remove(key K, uid string) {
 // settle ends what depends on members having a place once none has.
 func (g *group) settle() {
 	if g.assumed+g.bound == 0 {
-		g.started, g.waits = false, time.Time{}
+		g.started, g.idle, g.waits = false, false, time.Time{}
 	}
 }
 
@@ -261,28 +263,31 @@ func (b *Book[K]) Start(key K) (assumed []string, since time.Time) {
 		return nil, time.Time{}
 	}
 	since = g.waits
-	g.started, g.failures, g.except, g.waits = true, 0, nil, time.Time{}
+	g.started, g.idle, g.failures, g.except, g.waits = true, false, 0, nil, time.Time{}
 	return g.assumedMembers(), since
 }
 
 // Fail ends an attempt of a group that has not started: its hold is given up, no
 // member has a place any more, and it tries again later, not in the domain except
 // ("" for any). It returns the UIDs of the members that have to give way, and how
-// long the group waits; ok is false if there was nothing to give up, or the
-// attempt, Now for the one that is on, is over already.
+// long the group waits: longer each time that it has tried all domains in vain. ok
+// is false if there was nothing to give up, or the attempt, Now for the one that is
+// on, is over already.
 func (b *Book[K]) Fail(key K, except string, attempt int, now time.Time) (assumed []string, wait time.Duration, ok bool) {
 	b.mu.Lock()
 	g := b.groups[key]
-	if g == nil || g.started || g.hold == nil && g.waits.IsZero() || attempt != Now && attempt != g.attempt {
+	if g == nil || g.started || g.hold == nil && g.waits.IsZero() && except == "" || attempt != Now && attempt != g.attempt {
 		b.mu.Unlock()
 		return nil, 0, false
 	}
 	free := g.hold != nil
 	g.hold, g.waits = nil, time.Time{}
-	g.failures++
 	g.attempt++
-	wait = backoff(g.failures)
-	g.notBefore = now.Add(wait)
+	wait = backoff(g.failures + 1)
+	if except == "" {
+		g.failures++
+	}
+	g.notBefore, g.failed = now.Add(wait), now
 	if except != "" && !slices.Contains(g.except, except) {
 		g.except = append(slices.Clone(g.except), except)
 	}
@@ -299,12 +304,13 @@ func (b *Book[K]) Fail(key K, except string, attempt int, now time.Time) (assume
 // Now is the attempt that is on.
 const Now = -1
 
-// Reconsider forgets which domains turned out not to do.
+// Reconsider forgets which domains turned out not to do: all of them were tried.
 func (b *Book[K]) Reconsider(key K) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if g := b.groups[key]; g != nil {
 		g.except = nil
+		g.failures++
 	}
 }
 

@@ -133,7 +133,10 @@ func TestAGroupThatFailsGivesEverythingUp(t *testing.T) {
 	if _, _, ok := b.Fail("train", "", Now, start); ok {
 		t.Error("failed before it had anything")
 	}
-	for i, want := range []time.Duration{1, 2, 4, 8, 16, 30, 30} {
+	for i, want := range []time.Duration{1, 1, 2, 4, 8, 16, 30, 30} {
+		if i > 1 {
+			b.Reconsider("train") // all domains were tried
+		}
 		b.Hold("train", held(0, map[string]int64{"n1": 3}), start, keep)
 		b.Assume("train", "a", "n1", start)
 		b.Assume("train", "c", "n1", start)
@@ -142,12 +145,12 @@ func TestAGroupThatFailsGivesEverythingUp(t *testing.T) {
 		if !ok || wait != want*time.Second || !slices.Equal(assumed, []string{"a", "c"}) {
 			t.Fatalf("failure %d: %v gave way for %v, %v; want a and c for %ds", i+1, assumed, wait, ok, want)
 		}
-		if view := b.View("train"); view.Placed() != 0 || view.Hold != nil || b.Charges() != nil || len(view.Except) != i+1 {
+		if view := b.View("train"); view.Placed() != 0 || view.Hold != nil || b.Charges() != nil || !view.Failed || len(view.Except) == 0 {
 			t.Fatalf("failure %d: kept %+v", i+1, view)
 		}
 	}
-	if freed != 7 {
-		t.Errorf("told %d times that room is free, want 7", freed)
+	if freed != 8 {
+		t.Errorf("told %d times that room is free, want 8", freed)
 	}
 	if due := b.Tick(at(29), all); due.Again != nil {
 		t.Error("tried again too early")
@@ -338,11 +341,12 @@ func TestMembersThatWaitAreToldWhenTheirGroupStartsByOtherMeans(t *testing.T) {
 		t.Errorf("started by a member that waits for nobody: %+v", due)
 	}
 	b.Observe("train", Member{UID: "c", Node: "n1"})
-	if due := b.Tick(at(2), all); !slices.Equal(due.Started, []string{"train"}) || due.TimedOut != nil {
+	if due := b.Tick(at(2), all); !slices.Equal(due.Started, []string{"a"}) || due.TimedOut != nil {
 		t.Errorf("due %+v, want the waiting member told", due)
 	}
+	b.Observe("train", Member{UID: "a", Node: "n1"})
 	if due := b.Tick(at(600), all); due.Started != nil || due.TimedOut != nil {
-		t.Errorf("told twice: %+v", due)
+		t.Errorf("told when nobody waits: %+v", due)
 	}
 	if got := b.Placed("train"); len(got) != 3 {
 		t.Errorf("placed %v, want all three", got)
@@ -384,5 +388,35 @@ func TestWaitingIsExtended(t *testing.T) {
 	}
 	if due := b.Tick(at(30), all); len(due.TimedOut) != 1 {
 		t.Error("did not time out")
+	}
+}
+
+func TestFailuresAreForgivenAfterAWhile(t *testing.T) {
+	b := NewBook[string](nil)
+	gather(b, "train", "a")
+	b.Hold("train", held(0, map[string]int64{"n1": 1}), start, keep)
+	b.Fail("train", "zone=a", Now, start)
+	if b.Tick(at(299), all); !b.View("train").Failed || b.View("train").Except == nil {
+		t.Error("forgiven too early")
+	}
+	if b.Tick(at(300), all); b.View("train").Failed || b.View("train").Except != nil {
+		t.Error("not forgiven")
+	}
+}
+
+func TestWhatMadeAGroupIdleEndsWithIt(t *testing.T) {
+	b := NewBook[string](nil)
+	gather(b, "job", "b")
+	b.Observe("job", Member{UID: "a", Node: "n1"})
+	b.Idle("job")
+	b.Remove("job", "a")
+	b.Hold("job", held(0, map[string]int64{"n1": 1}), start, keep)
+	if b.Charges() == nil {
+		t.Error("nothing is held for a group that begins anew")
+	}
+	// A domain is noted although nothing was held in it.
+	b.Hold("job", nil, start, keep)
+	if _, _, ok := b.Fail("job", "rack=r1", Now, start); !ok || !slices.Equal(b.View("job").Except, []string{"rack=r1"}) {
+		t.Errorf("got %+v, want the domain noted", b.View("job"))
 	}
 }

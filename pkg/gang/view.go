@@ -17,10 +17,10 @@ type View struct {
 	Parked int64
 	// Started: members need not wait for each other. Waits: some still do.
 	Started, Waits bool
-	// NotBefore is when a group that failed may try again, Failures how often in
-	// a row it did.
+	// NotBefore is when a group that failed may try again. Failed: it has, not
+	// long ago, and did not start since.
 	NotBefore time.Time
-	Failures  int
+	Failed    bool
 	// Except are domains that turned out not to do.
 	Except []string
 	// Hold is what is kept for it, without its slots; nil if nothing is.
@@ -45,7 +45,7 @@ func (b *Book[K]) View(key K) View {
 	}
 	v := View{
 		Name: g.name, Pending: g.pending, Assumed: g.assumed, Bound: g.bound, Parked: g.parked,
-		Started: g.started, Waits: !g.waits.IsZero(), NotBefore: g.notBefore, Failures: g.failures, Except: g.except,
+		Started: g.started, Waits: !g.waits.IsZero(), NotBefore: g.notBefore, Failed: !g.failed.IsZero(), Except: g.except,
 	}
 	if g.hold != nil {
 		copied := *g.hold
@@ -174,13 +174,17 @@ func (b *Book[K]) Split() []K {
 type Due[K comparable] struct {
 	// TimedOut groups have waited too long for the rest of them.
 	TimedOut []K
-	// Started groups have members that still wait, although they need not.
-	Started []K
+	// Started are the UIDs of members that may still wait, although they need
+	// not: their groups have started.
+	Started []string
 	// Again are those whose time to try again has come.
 	Again []K
 }
 
-// Tick lets holds expire and tells what is due, of the groups that are mine. A
+// forgiven is after how long a failure counts no more.
+const forgiven = 5 * time.Minute
+
+// Tick lets holds expire, forgets old failures, and tells what is due, of the groups that are mine. A
 // group is named in Again once for each time that it failed.
 func (b *Book[K]) Tick(now time.Time, mine func(K) bool) Due[K] {
 	b.mu.Lock()
@@ -193,13 +197,14 @@ func (b *Book[K]) Tick(now time.Time, mine func(K) bool) Due[K] {
 		if g.hold != nil && g.waits.IsZero() && !now.Before(g.expires) {
 			g.hold, free = nil, true
 		}
-		switch {
-		case g.waits.IsZero():
-		case g.started:
-			g.waits = time.Time{}
-			due.Started = append(due.Started, key)
-		case !now.Before(g.deadline):
+		if g.started {
+			g.waits, g.failed = time.Time{}, time.Time{}
+			due.Started = append(due.Started, g.assumedMembers()...)
+		} else if !g.waits.IsZero() && !now.Before(g.deadline) {
 			due.TimedOut = append(due.TimedOut, key)
+		}
+		if !g.failed.IsZero() && now.Sub(g.failed) >= forgiven {
+			g.failed, g.failures, g.except = time.Time{}, 0, nil
 		}
 		if !g.notBefore.IsZero() && !now.Before(g.notBefore) {
 			g.notBefore = time.Time{}

@@ -35,6 +35,8 @@ const (
 	GroupFitsNowhere Code = "GroupFitsNowhere"
 	LevelNowhere     Code = "LevelNowhere"
 	GroupBound       Code = "GroupBound"
+	GroupMakesRoom   Code = "GroupMakesRoom"
+	LevelMissing     Code = "LevelMissing"
 	OutsideDomain    Code = "OutsideDomain"
 	RoomKept         Code = "RoomKept"
 	GroupTogether    Code = "GroupTogether"
@@ -157,7 +159,7 @@ var table = []Entry{
 		`group {group} was not placed whole: all of its pods give their places up and are tried again in {wait}`,
 		"The reason is told at the pod of the group that found no place."},
 	{GroupGivesUp, topology, Held,
-		`a pod of group {group} finds no place in {domain}: another domain is tried in {wait}`,
+		`a pod of group {group} finds no place in {domain}: the group is tried again in {wait}, in another domain if there is one`,
 		"What keeps the pod off the domain's nodes, as said before."},
 	{GroupFitsNowhere, topology, Held,
 		`{domain} holds {room} of the {pods} pods of group {group}; required`,
@@ -168,6 +170,12 @@ var table = []Entry{
 	{GroupBound, topology, Held,
 		`group {group} goes on in {domain}; required`,
 		"Room in that domain: its other pods are there."},
+	{GroupMakesRoom, topology, Held,
+		`group {group} waits for pods to leave {domain} that it preempts`,
+		"The end of their grace period."},
+	{LevelMissing, topology, Refused,
+		`node(s) have no label of level {level} ({labels}); required`,
+		"Nodes with that label, or another level."},
 	{OutsideDomain, topology, Refused,
 		`node(s) are outside {domain}, where group {group} goes`,
 		"Nothing: the node was asked for because the pod is nominated to it."},

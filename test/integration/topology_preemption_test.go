@@ -71,7 +71,7 @@ func TestAGroupAwaitsItsVictims(t *testing.T) {
 	})
 	c.letGo(victims[0])
 	// The others of the group are tried again now; one still has no place.
-	c.oneSays(pods, "group train goes on in zone=z/rack=r1; required")
+	c.oneSays(pods, "group train waits for pods to leave zone=z/rack=r1 that it preempts")
 	c.letGo(victims[1])
 	if diff := cmp.Diff(map[string]int{"z/r1": 3}, c.domains(pods, zoneLabel, rackLabel)); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)

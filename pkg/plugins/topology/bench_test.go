@@ -11,7 +11,7 @@ import (
 	"plimsoll.dev/scheduler/pkg/gang"
 )
 
-// large is 5,000 nodes in 100 racks of 3 zones, each node with other pods.
+// large is 5,000 nodes in 100 racks of 3 zones, one of each rack with other pods.
 func large(b *testing.B, objects string) *fixture {
 	b.Helper()
 	var lines strings.Builder
@@ -71,23 +71,43 @@ func BenchmarkPreFilter(b *testing.B) {
 	bench("beside", "other cpu=1", func() {})
 }
 
-// BenchmarkFilter asks nodes of which some are held for a group.
+// BenchmarkFilter asks all nodes, on most of which nothing is held; those on which
+// room for a group is; and, for a member, nodes of its group's domain.
 func BenchmarkFilter(b *testing.B) {
 	f := large(b, "")
 	small := strings.Replace(gangOf16, "cpu=4", "cpu=1", 1) // room for others beside it
 	f.pods("p-[01-16]" + small)
-	if _, a := f.cycle("p-01" + small); a.pod == nil || f.groups.Charges() == nil {
+	member, first := f.cycle("p-01" + small)
+	other, plain := f.cycle("other cpu=1")
+	kept := f.groups.Charges()
+	var charged, inside []fwk.NodeInfo
+	for _, info := range f.nodes() {
+		if kept[info.Node().Name] != nil {
+			charged = append(charged, info)
+		}
+		if f.Filter(b.Context(), member, first.pod, info) == nil {
+			inside = append(inside, info)
+		}
+	}
+	if len(charged) == 0 || len(inside) == 0 {
 		b.Fatal("nothing is held")
 	}
-	state, a := f.cycle("other cpu=1")
-	nodes := f.nodes()
-	b.ReportAllocs()
-	i := 0
-	for b.Loop() {
-		if status := f.Filter(b.Context(), state, a.pod, nodes[i%len(nodes)]); !status.IsSuccess() {
-			b.Fatal(status)
-		}
-		i++
+	for _, tc := range []struct {
+		name  string
+		state fwk.CycleState
+		a     attempt
+		nodes []fwk.NodeInfo
+	}{{"other", other, plain, f.nodes()}, {"charged", other, plain, charged}, {"member", member, first, inside}} {
+		b.Run(tc.name, func(b *testing.B) {
+			b.ReportAllocs()
+			i := 0
+			for b.Loop() {
+				if status := f.Filter(b.Context(), tc.state, tc.a.pod, tc.nodes[i%len(tc.nodes)]); !status.IsSuccess() {
+					b.Fatal(status)
+				}
+				i++
+			}
+		})
 	}
 }
 

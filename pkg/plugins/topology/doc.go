@@ -28,12 +28,13 @@
 //	├─ rack=r1  room for 20   ├─ rack=r1  room for 17  ◀─ the 16 pods of train-42
 //	└─ rack=r2  room for 9    └─ rack=r2  room for 40
 //
-// A preferred domain is the same without waiting, holding or refusing: the
-// narrowest level at which a domain holds the group, up to the whole cluster.
+// A preferred domain is the same without waiting, holding or refusing, unless the
+// group's size is written for scheduling: the narrowest level at which a domain
+// holds the group, up to the whole cluster.
 //
 // The score puts closeness to the group's domain before the order of zones, and
 // in that the spread of replicas before nearness.
 //
-// Reasons: the Group…, Level…, Room…, Spread… and Peers… codes of pkg/verdict,
-// HintsDropped, and AnnotationInvalid.
+// Reasons: the Group…, Level…, Room…, Outside…, Spread… and Peers… codes of
+// pkg/verdict, HintsDropped, and AnnotationInvalid.
 package topology

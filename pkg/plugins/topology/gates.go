@@ -20,8 +20,12 @@ import (
 )
 
 // longest is how long the framework lets a member wait, which is its own bound: it
-// ends the waiting of one pod, we that of all of them, sooner, and say why.
-const longest = 15 * time.Minute
+// ends the waiting of one pod, we that of all of them, at least graceful sooner,
+// and say why.
+const (
+	longest  = 15 * time.Minute
+	graceful = 30 * time.Second
+)
 
 // heldBack says why a member may not be tried yet.
 func (p *Topology) heldBack(r *request) (verdict.Reason, bool) {
@@ -70,7 +74,7 @@ func (p *Topology) permit(state fwk.CycleState, r *request, pod *v1.Pod) (*fwk.S
 	}
 	timeout := p.timeout
 	if r.size.Timeout > 0 {
-		timeout = r.size.Timeout
+		timeout = min(r.size.Timeout, longest-graceful)
 	}
 	var first bool
 	r.attempt, first = p.groups.Wait(key, p.clock.Now(), timeout)
@@ -124,18 +128,20 @@ func (p *Topology) failed(r *request, statuses fwk.NodeToStatusReader) *fwk.Stat
 	if r.charges != nil {
 		p.wakes.debtor(r, r.keptOut(statuses))
 	}
-	if !r.strict || r.tree == nil || r.bound == zone.None {
+	if !r.strict || !r.member || r.tree == nil || r.bound == zone.None {
 		return fwk.NewStatus(fwk.Unschedulable)
 	}
-	view := p.groups.View(r.group.Key)
-	bound := verdict.Say(verdict.GroupBound, "group", r.group.Name, "domain", r.tree.Path(r.bound)).Message
+	view, domain := p.groups.View(r.group.Key), r.tree.Path(r.bound)
 	switch {
 	case view.Started || r.gang <= 1 && view.Placed() > 0:
 		p.groups.Idle(r.group.Key)
-		return fwk.NewStatus(fwk.Unschedulable, bound)
+		if r.bound == zone.Root {
+			return fwk.NewStatus(fwk.Unschedulable)
+		}
+		return fwk.NewStatus(fwk.Unschedulable, verdict.Say(verdict.GroupBound, "group", r.group.Name, "domain", domain).Message)
 	case p.makesRoom(r):
 		p.groups.Extend(r.group.Key, p.clock.Now().Add(p.timeout))
-		return fwk.NewStatus(fwk.Unschedulable, bound)
+		return fwk.NewStatus(fwk.Unschedulable, verdict.Say(verdict.GroupMakesRoom, "group", r.group.Name, "domain", domain).Message)
 	}
 	except := ""
 	if r.target != zone.Root {

@@ -19,10 +19,16 @@ func (p *Topology) place(state fwk.CycleState, r *request, nodes []fwk.NodeInfo)
 		r.bound = zone.Root
 		return nil
 	}
-	if r.need.meter == nil {
-		r.need = needOf(r.pod)
+	if !r.member {
+		r.bound, r.lone = zone.Root, r.required
+		if r.required != 0 && len(r.tree.At(r.required)) == 0 {
+			r.bound = zone.None
+			return fwk.NewStatus(fwk.UnschedulableAndUnresolvable, r.noLevel(p).Message)
+		}
+		return nil
 	}
 	if state.IsPodGroupSchedulingCycle() {
+		r.need = p.needFor(r)
 		return p.tryOut(r, nodes)
 	}
 	if reason, held := p.heldBack(r); held { // PreEnqueue does not run before every try
@@ -40,6 +46,7 @@ func (p *Topology) seat(r *request, nodes []fwk.NodeInfo) *fwk.Status {
 		p.cellsOf(r)
 		return nil
 	}
+	r.need = p.needFor(r)
 	total := max(r.size.Total, r.size.Whole, r.size.Gang)
 	if total == 0 {
 		total = max(view.All(), 1)
@@ -56,12 +63,15 @@ func (p *Topology) seat(r *request, nodes []fwk.NodeInfo) *fwk.Status {
 		least = max(r.size.Whole-view.Placed(), 1)
 	}
 	r.except = r.find(view.Except)
-	room, choice := p.choose(r, nodes, want, least)
+	// A group that has just failed evicts nobody: what it failed for may keep it off
+	// the next domain, too.
+	evict := p.mayEvict(r) && !view.Failed
+	room, choice := p.choose(r, nodes, want, least, evict)
 	if !choice.Fits && len(r.except) > 0 {
 		// What was found not to do may do by now.
 		p.groups.Reconsider(r.group.Key)
 		r.except = nil
-		room, choice = p.choose(r, nodes, want, least)
+		room, choice = p.choose(r, nodes, want, least, evict)
 	}
 	switch {
 	case choice.Domain == zone.None:
@@ -123,7 +133,9 @@ func (p *Topology) goOn(r *request, nodes []fwk.NodeInfo) (*zone.Room, bool) {
 	if r.target == zone.None {
 		r.target = r.bound
 	}
-	return p.room(r, nodes, &r.need.amounts, look{}), true
+	largest, hardest := p.shapes(r)
+	r.shape = largest
+	return p.room(r, nodes, hardest.pod, &largest, look{}), true
 }
 
 // nearest plans pods into the room that is left around a domain, within another:
@@ -174,16 +186,13 @@ func (p *Topology) mostIn(r *request, ref zone.Ref, within zone.DomainID) zone.D
 
 // hold has room held in the target for so many pods, as many as fit.
 func (p *Topology) hold(r *request, room *zone.Room, pods int64) {
-	if !r.member {
-		return // by itself, it takes its place at once
-	}
 	slots := map[string]int64{}
 	for _, slot := range nearest(r.tree, room, r.target, r.bound, pods) {
 		slots[r.tree.NodeName(slot.Node)] += slot.Pods
 	}
 	p.groups.Hold(r.group.Key, &gang.Hold{
 		Name: r.group.Name, Bound: r.tree.Path(r.bound), Target: r.tree.Path(r.target), Climbed: r.climbed,
-		Priority: r.priority, Soft: !r.strict, Need: r.need.held(), Slots: slots,
+		Priority: r.priority, Soft: !r.strict, Need: r.need.held(&r.shape), Slots: slots,
 	}, p.clock.Now(), p.keep)
 	p.cellsOf(r)
 }

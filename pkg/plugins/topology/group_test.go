@@ -97,7 +97,7 @@ func TestAGroupThatFitsNowhereSaysWhereMostOfItWould(t *testing.T) {
 	for line, want := range map[string]string{
 		"q cpu=1 annotation:plimsoll.dev/topology-required=clique":                                               "no node(s) have a label of level clique (nvidia.com/gpu.clique); required",
 		"r cpu=1 annotation:plimsoll.dev/topology-required=rak":                                                  `annotation plimsoll.dev/topology-required: "rak" is not valid: want one of region, zone, block, rack, clique, host`,
-		"s cpu=4 annotation:plimsoll.dev/topology-required=zone":                                                 "domain zone=a holds 0 of the 1 pods of group s; required",
+		"s cpu=4 annotation:plimsoll.dev/topology-required=zone annotation:plimsoll.dev/group=s":                 "domain zone=a holds 0 of the 1 pods of group s; required",
 		"t cpu=1 annotation:plimsoll.dev/topology-required=topology.k8s.io/ra":                                   `annotation plimsoll.dev/topology-required: "topology.k8s.io/ra" is not valid`,
 		"u cpu=1 annotation:plimsoll.dev/topology-required=rack annotation:plimsoll.dev/topology-preferred=zone": `annotation plimsoll.dev/topology-preferred: "zone" is not valid: want a level that is narrower than the required one, rack`,
 	} {
@@ -174,7 +174,7 @@ func TestAGroupGivesADomainUpInWhichAMemberFindsNoPlace(t *testing.T) {
 		waiting = append(waiting, f.try(pod))
 	}
 	last := f.try(pods[3])
-	if want := "a pod of group train finds no place in zone=a/rack=r2: another domain is tried in 1s"; !strings.HasSuffix(last.said, want) {
+	if want := "a pod of group train finds no place in zone=a/rack=r2: the group is tried again in 1s, in another domain if there is one"; !strings.HasSuffix(last.said, want) {
 		t.Errorf("said %q, want %q", last.said, want)
 	}
 	for _, a := range waiting {

@@ -24,7 +24,6 @@ type members struct {
 
 // watch has the plugin told of all pods.
 func (p *Topology) watch() error {
-	p.members = &members{groups: p.groups, keys: map[types.UID]intent.GroupKey{}}
 	var err error
 	p.podsSeen, err = p.handle.SharedInformerFactory().Core().V1().Pods().Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc:    func(obj any) { p.podSeen(obj) },
@@ -47,7 +46,7 @@ func (p *Topology) podSeen(obj any) {
 		return
 	}
 	r := p.memberOf(pod)
-	if r == nil || pod.DeletionTimestamp != nil || intent.IsFinished(pod) {
+	if r == nil || !counts(pod) {
 		if p.members.drop(pod.UID) {
 			// One that is about to go should wait for nobody any more.
 			p.reject(pod.UID, "the pod is being deleted")
@@ -80,24 +79,26 @@ func (p *Topology) memberOf(pod *v1.Pod) *request {
 // note brings the book up to date with a member.
 func (m *members) note(pod *v1.Pod, r *request) {
 	m.mu.Lock()
+	defer m.mu.Unlock() // a drop between the two would leave it in the book
 	before, known := m.keys[pod.UID]
 	m.keys[pod.UID] = r.group.Key
-	m.mu.Unlock()
 	if known && before != r.group.Key {
 		m.groups.Remove(before, string(pod.UID))
 	}
 	m.groups.Observe(r.group.Key, gang.Member{
 		UID: string(pod.UID), Name: klog.KObj(pod).String(), Node: pod.Spec.NodeName,
-		Revision: intent.Revision(pod), Group: r.group.Name, Alone: r.gang <= 1,
+		Revision: intent.Revision(pod), Group: r.group.Name,
+		// Of pods that no owner makes alike, one may wait for nobody: a launcher.
+		Alone: r.gang <= 1 && r.size.Missing == "" && r.group.Key.Kind != intent.GroupByOwner,
 	})
 }
 
 // drop takes a pod out of the book, and tells whether it was in it.
 func (m *members) drop(uid types.UID) bool {
 	m.mu.Lock()
+	defer m.mu.Unlock()
 	key, known := m.keys[uid]
 	delete(m.keys, uid)
-	m.mu.Unlock()
 	if known {
 		m.groups.Remove(key, string(uid))
 	}
@@ -109,6 +110,15 @@ func (m *members) keyOf(uid types.UID) (intent.GroupKey, bool) {
 	defer m.mu.Unlock()
 	key, found := m.keys[uid]
 	return key, found
+}
+
+// counts tells whether a pod is, or is to be, where its group is.
+func counts(pod *v1.Pod) bool { return pod.DeletionTimestamp == nil && !intent.IsFinished(pod) }
+
+// exists tells whether the informer knows a pod of that name and UID that counts.
+func (p *Topology) exists(name string, uid types.UID) bool {
+	pod := p.podOf(name)
+	return pod != nil && pod.UID == uid && counts(pod)
 }
 
 // podOf looks a pod up by namespace/name; nil if it is gone.
@@ -142,7 +152,7 @@ func (p *Topology) restore(nodes []fwk.NodeInfo) {
 		if r == nil || !r.strict || native(pod) {
 			continue
 		}
-		r.tree, r.need = p.zones.Tree(nodes), needOf(pod)
+		r.tree, r.need = p.zones.Tree(nodes), p.needFor(r)
 		if refused := p.refs(r); refused == nil {
 			_ = p.seat(r, nodes) // a refusal is told when the pod itself is tried
 		}

@@ -92,7 +92,7 @@ func (p *Topology) tryOut(r *request, nodes []fwk.NodeInfo) *fwk.Status {
 		return nil
 	}
 	want := int64(max(len(group.UnscheduledPods()), 1))
-	_, choice := p.choose(r, nodes, want, want)
+	_, choice := p.choose(r, nodes, want, want, false)
 	switch {
 	case choice.Domain == zone.None:
 		return fwk.NewStatus(fwk.UnschedulableAndUnresolvable, r.noLevel(p).Message)

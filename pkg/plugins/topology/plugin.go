@@ -3,6 +3,7 @@ package topology
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
@@ -76,6 +77,10 @@ type Topology struct {
 	names    nameSets
 	restored bool
 	podsSeen cache.ResourceEventHandlerRegistration
+	// leads: this process schedules; before, it only stands by, and is silent.
+	leads atomic.Bool
+	// shared finds the groups of other profiles' pods.
+	shared *Shared
 	// endpoints is how many each Service had at the last sweep, for that alone.
 	endpoints map[string]int64
 }
@@ -99,7 +104,7 @@ func newPlugin(ctx context.Context, shared *Shared, recorder verdict.Recorder, r
 		return nil, err
 	}
 	p := &Topology{
-		ctx: ctx, handle: handle, recorder: recorder, clock: c,
+		ctx: ctx, handle: handle, recorder: recorder, clock: c, shared: shared,
 		levels: args.levels(), words: args.words(), prices: args.prices(), timeout: args.groupTimeout(), keep: args.reservation(),
 		operators: utilfeature.DefaultFeatureGate.Enabled(features.TaintTolerationComparisonOperators),
 		wakes:     newWakes(), told: adapt.NewTold(c),
@@ -131,7 +136,7 @@ func (p *Topology) PreEnqueue(_ context.Context, pod *v1.Pod) *fwk.Status {
 	if !r.member {
 		return nil
 	}
-	if known := p.podOf(klog.KObj(pod).String()); known != nil && known.UID == pod.UID {
+	if p.exists(klog.KObj(pod).String(), pod.UID) {
 		p.members.note(pod, r) // the queue may be behind: not one that is gone
 	}
 	reason, held := p.heldBack(r)
@@ -148,7 +153,10 @@ func (p *Topology) PreEnqueue(_ context.Context, pod *v1.Pod) *fwk.Status {
 // PreFilter reads the pod, decides where its group goes, and narrows the nodes to
 // that domain.
 func (p *Topology) PreFilter(_ context.Context, state fwk.CycleState, pod *v1.Pod, nodes []fwk.NodeInfo) (*fwk.PreFilterResult, *fwk.Status) {
-	p.restore(nodes)
+	if !state.IsPodGroupSchedulingCycle() { // of which each sees some nodes only
+		p.restore(nodes)
+	}
+	p.leads.Store(true)
 	asked, err := intent.Parse(pod)
 	if err != nil {
 		return nil, adapt.Refuse(err)
@@ -201,6 +209,12 @@ func (p *Topology) Filter(_ context.Context, state fwk.CycleState, _ *v1.Pod, in
 	if r.bound > zone.Root {
 		if n, found := r.tree.Node(info.Node().Name); !found || !r.tree.Contains(r.bound, n) {
 			reason := verdict.Say(verdict.OutsideDomain, "domain", r.tree.Path(r.bound), "group", r.group.Name)
+			return fwk.NewStatus(fwk.UnschedulableAndUnresolvable, reason.Message)
+		}
+	}
+	if r.lone != 0 {
+		if n, found := r.tree.Node(info.Node().Name); !found || r.tree.DomainOf(n, r.lone) == zone.None {
+			reason := verdict.Say(verdict.LevelMissing, "level", r.asked.Required, "labels", p.labelsOf(r.asked.Required))
 			return fwk.NewStatus(fwk.UnschedulableAndUnresolvable, reason.Message)
 		}
 	}

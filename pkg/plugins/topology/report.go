@@ -51,7 +51,7 @@ func (p *Topology) decided(r *request, n zone.NodeID) (string, verdict.Reason) {
 	if z := r.zones; z != nil {
 		return p.decidedZone(r, z, n)
 	}
-	if r.strict {
+	if r.strict && r.member {
 		return "together", verdict.Say(verdict.GroupTogether, "domain", r.tree.Path(r.target), "group", r.group.Name, "placed", placed, "total", total)
 	}
 	if r.asked.MinPerZone > 0 && p.spreadByOthers(r) {

@@ -40,6 +40,11 @@ type request struct {
 	// climbed: it is broader than what was preferred.
 	bound, target zone.DomainID
 	climbed       bool
+	// lone is the level that a pod without a group asks for: any domain of it is
+	// right.
+	lone zone.Ref
+	// shape is what a pod took for which room was found.
+	shape load.Vector
 	// except are domains that turned out not to do.
 	except []zone.DomainID
 	// cells are the domains just above nodes that the group's pods are in or have
@@ -166,9 +171,36 @@ func (p *Topology) rankOf(word string) int {
 	return len(p.levels)
 }
 
-// needOf reads what the pod takes.
-func needOf(pod *v1.Pod) need {
+// needOf reads what the pod takes, in the order of all that it or the others name.
+func needOf(pod *v1.Pod, others ...*v1.Pod) need {
 	seen := map[v1.ResourceName]bool{v1.ResourcePods: true, v1.ResourceCPU: true, v1.ResourceMemory: true}
+	name(pod, seen)
+	for _, other := range others {
+		name(other, seen)
+	}
+	n := need{names: slices.Sorted(maps.Keys(seen))}
+	n.names = n.names[:min(len(n.names), load.MaxResources)]
+	n.meter = inventory.NewMeter(n.names)
+	n.amounts = n.meter.Pod(pod).Requested
+	return n
+}
+
+// needFor is needOf for a member of a group of which pods may differ.
+func (p *Topology) needFor(r *request) need {
+	if r.group.Key.Kind == intent.GroupByOwner {
+		return needOf(r.pod)
+	}
+	var others []*v1.Pod
+	for _, m := range p.groups.Pending(r.group.Key) {
+		if pod := p.podOf(m.Name); pod != nil {
+			others = append(others, pod)
+		}
+	}
+	return needOf(r.pod, others...)
+}
+
+// name notes the resources that a pod requests.
+func name(pod *v1.Pod, seen map[v1.ResourceName]bool) {
 	for _, list := range [][]v1.Container{pod.Spec.Containers, pod.Spec.InitContainers} {
 		for i := range list {
 			for name := range list[i].Resources.Requests {
@@ -184,20 +216,15 @@ func needOf(pod *v1.Pod) need {
 	for name := range pod.Spec.Overhead {
 		seen[name] = true
 	}
-	n := need{names: slices.Sorted(maps.Keys(seen))}
-	n.names = n.names[:min(len(n.names), load.MaxResources)]
-	n.meter = inventory.NewMeter(n.names)
-	n.amounts = n.meter.Pod(pod).Requested
-	return n
 }
 
-// held is the need as the book keeps it.
-func (n *need) held() *gang.Need {
+// held is a shape as the book keeps it.
+func (n *need) held(shape *load.Vector) *gang.Need {
 	out := &gang.Need{}
 	for i, name := range n.names {
-		if n.amounts[i] > 0 {
+		if shape[i] > 0 {
 			out.Names = append(out.Names, string(name))
-			out.Amounts = append(out.Amounts, n.amounts[i])
+			out.Amounts = append(out.Amounts, shape[i])
 		}
 	}
 	return out
@@ -271,7 +298,7 @@ func (p *Topology) credit(state fwk.CycleState, pod *v1.Pod, node *v1.Node, pods
 	if err != nil || r.charges == nil || node == nil {
 		return
 	}
-	key, found := p.members.keyOf(pod.UID)
+	key, found := p.shared.keyOf(pod.UID)
 	if !found || pod.Spec.NodeName != "" {
 		return // one that is bound has used its slot up
 	}

@@ -18,11 +18,12 @@ import (
 
 // EventsToRegister names what can cure a rejection:
 //
-//	AnnotationInvalid                 a change of the pod's own annotations, nothing else
+//	AnnotationInvalid                 a change of the pod's own annotations
 //	GroupFitsNowhere, GroupBound      a node that is new, grew, or changed its labels or taints;
 //	                                  requests leaving a node
 //	LevelNowhere                      a node of that level
-//	RoomKept                          nothing that is an event: see roomFreed
+//	RoomKept                          nothing that is an event: see roomFreed and debtor
+//	OutsideDomain, GroupMakesRoom     requests leaving a node
 //
 // What groups wait for, their pods, PodGroups, owners and time, is no event of a
 // node: the plugin has them tried again itself.

@@ -34,27 +34,29 @@ type look struct {
 // All members count as if each took what the largest does of every resource. If
 // no domain holds that, the hardest to place of them decide alone: the others may
 // fit beside them, and if not, Permit lets none of them go.
-func (p *Topology) choose(r *request, nodes []fwk.NodeInfo, want, least int64) (*zone.Room, zone.Choice) {
+func (p *Topology) choose(r *request, nodes []fwk.NodeInfo, want, least int64, evict bool) (*zone.Room, zone.Choice) {
 	largest, hardest := p.shapes(r)
-	room := p.room(r, nodes, &largest, look{soft: true})
+	r.shape = largest
+	room := p.room(r, nodes, hardest.pod, &largest, look{soft: true})
 	if choice := r.chooseIn(room, want, least); choice.Fits {
 		return room, choice
 	}
 	if p.plansOfOthers(r) {
-		room = p.room(r, nodes, &largest, look{})
+		room = p.room(r, nodes, hardest.pod, &largest, look{})
 	}
 	refusal := r.chooseIn(room, want, least) // told in terms of what is free
 	if refusal.Fits {
 		return room, refusal
 	}
 	if hardest.pods < hardest.of {
-		few := p.room(r, nodes, &hardest.amounts, look{})
+		few := p.room(r, nodes, hardest.pod, &hardest.amounts, look{})
 		if choice := few.Choose(r.ask((least*hardest.pods + hardest.of - 1) / hardest.of)); choice.Fits {
+			r.shape = hardest.amounts
 			return few, choice
 		}
 	}
-	if p.mayEvict(r) {
-		if evicted, choice := p.chooseVictims(r, nodes, room, &largest, least); choice.Fits {
+	if evict {
+		if evicted, choice := p.chooseVictims(r, nodes, room, hardest.pod, &largest, least); choice.Fits {
 			return evicted, choice
 		}
 	}
@@ -77,8 +79,8 @@ func (r *request) ask(pods int64) zone.Ask {
 
 // chooseVictims finds, of the required domains that would hold the pods if those
 // of lower priority were gone, the one where fewest have to go.
-func (p *Topology) chooseVictims(r *request, nodes []fwk.NodeInfo, free *zone.Room, shape *load.Vector, pods int64) (*zone.Room, zone.Choice) {
-	room := p.room(r, nodes, shape, look{evict: true})
+func (p *Topology) chooseVictims(r *request, nodes []fwk.NodeInfo, free *zone.Room, pod *v1.Pod, shape *load.Vector, pods int64) (*zone.Room, zone.Choice) {
+	room := p.room(r, nodes, pod, shape, look{evict: true})
 	if r.required == 0 {
 		return room, room.Choose(r.ask(pods))
 	}
@@ -112,6 +114,8 @@ func (p *Topology) plansOfOthers(r *request) bool {
 // hard is what the members take that are hardest to place, and how many they are
 // of how many.
 type hard struct {
+	// pod is one of them.
+	pod      *v1.Pod
 	amounts  load.Vector
 	pods, of int64
 }
@@ -122,9 +126,9 @@ type hard struct {
 func (p *Topology) shapes(r *request) (load.Vector, hard) {
 	largest := r.need.amounts
 	if r.group.Key.Kind == intent.GroupByOwner {
-		return largest, hard{largest, 1, 1}
+		return largest, hard{r.pod, largest, 1, 1}
 	}
-	counts := map[load.Vector]int64{}
+	counts, likes := map[load.Vector]int64{}, map[load.Vector]*v1.Pod{}
 	all := int64(0)
 	for _, m := range p.groups.Pending(r.group.Key) {
 		pod := p.podOf(m.Name)
@@ -133,13 +137,16 @@ func (p *Topology) shapes(r *request) (load.Vector, hard) {
 		}
 		amounts := r.need.meter.Pod(pod).Requested
 		counts[amounts]++
+		if likes[amounts] == nil || pod.UID == r.pod.UID {
+			likes[amounts] = pod
+		}
 		all++
 		for i := range amounts {
 			largest[i] = max(largest[i], amounts[i])
 		}
 	}
 	if all == 0 {
-		return largest, hard{largest, 1, 1}
+		return largest, hard{r.pod, largest, 1, 1}
 	}
 	share := func(v *load.Vector) (sum float64) {
 		for i := range v {
@@ -150,16 +157,17 @@ func (p *Topology) shapes(r *request) (load.Vector, hard) {
 	hardest := hard{of: all}
 	for amounts, pods := range counts {
 		if now, best := share(&amounts), share(&hardest.amounts); now > best || now == best && pods > hardest.pods {
-			hardest.amounts, hardest.pods = amounts, pods
+			hardest.pod, hardest.amounts, hardest.pods = likes[amounts], amounts, pods
 		}
 	}
 	return largest, hardest
 }
 
-// room counts how many pods of the shape fit on each node that the pod may go to.
-func (p *Topology) room(r *request, nodes []fwk.NodeInfo, shape *load.Vector, l look) *zone.Room {
+// room counts how many pods of the shape fit on each node that the given one of
+// the group's pods may go to.
+func (p *Topology) room(r *request, nodes []fwk.NodeInfo, pod *v1.Pod, shape *load.Vector, l look) *zone.Room {
 	charges := p.groups.Charges()
-	door := p.doorOf(r.pod)
+	door := p.doorOf(pod)
 	taken := map[string]bool{}
 	if door.most == 1 {
 		p.groups.EachPlace(r.group.Key, func(node, _ string) { taken[node] = true })

@@ -3,6 +3,7 @@ package topology
 import (
 	"sync"
 
+	"k8s.io/apimachinery/pkg/types"
 	utilfeature "k8s.io/apiserver/pkg/util/feature"
 	"k8s.io/client-go/informers"
 	fwk "k8s.io/kube-scheduler/framework"
@@ -62,8 +63,21 @@ func (s *Shared) join(p *Topology, args *Args, handle fwk.Handle) (start func(),
 		start = func() { go e.sizes.Run(p.ctx) }
 	}
 	p.groups, p.sizes, p.peers = s.book, e.sizes, e.peers
+	p.members = &members{groups: s.book, keys: map[types.UID]intent.GroupKey{}}
 	s.profiles = append(s.profiles, p)
 	return start, nil
+}
+
+// keyOf returns the group of a pod, whichever profile's it is.
+func (s *Shared) keyOf(uid types.UID) (intent.GroupKey, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range s.profiles {
+		if key, found := p.members.keyOf(uid); found {
+			return key, true
+		}
+	}
+	return intent.GroupKey{}, false
 }
 
 // each tells all plugins something. They only note it down.

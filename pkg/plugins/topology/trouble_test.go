@@ -95,7 +95,7 @@ func TestVictimsAreAwaited(t *testing.T) {
 	pods[1].Status.NominatedNodeName = "a-2"
 	f.clock.Step(15 * time.Second)
 	second := f.try(pods[1])
-	if !strings.HasSuffix(second.said, "group train goes on in rack=a; required") {
+	if !strings.HasSuffix(second.said, "group train waits for pods to leave rack=a that it preempts") {
 		t.Errorf("got %+v, want it to wait for its victim", second)
 	}
 	f.clock.Step(15 * time.Second)
@@ -224,9 +224,6 @@ func TestALabelThatThePodSelectsIsWorthATry(t *testing.T) {
 	if hint != fwk.Queue || err != nil {
 		t.Errorf("got %v, %v, want it queued", hint, err)
 	}
-	if a := f.try(pod); a.said != "domain rack=a holds 0 of the 1 pods of group p; required" {
-		t.Errorf("got %+v", a)
-	}
 }
 
 func TestNothingIsHeldForAMemberThatCannotBePlaced(t *testing.T) {
@@ -243,8 +240,8 @@ func TestNothingIsHeldForAMemberThatCannotBePlaced(t *testing.T) {
 	}
 	f.tryAll(f.pods("fine" + gangOf2))
 	f.try(f.pods("late" + strings.Replace(gangOf2, "group-size=2", "group-size=6", 1))[0])
-	if f.groups.View(attempt{pod: stuck}.key(f)).Started == false {
-		t.Error("the group has not started")
+	if f.groups.Charges() == nil {
+		t.Error("holds nothing for the rest, although a member was placed since")
 	}
 }
 
@@ -300,6 +297,11 @@ func TestAGroupThatIsHeldBackForLongSaysSo(t *testing.T) {
 	}
 	f.clock.Step(time.Second)
 	f.beat(false)
+	if len(f.events.Events) != 0 {
+		t.Fatal("told by a replica that only stands by")
+	}
+	f.leads.Store(true)
+	f.beat(false)
 	f.beat(false)
 	if len(f.events.Events) != 1 {
 		t.Fatalf("%d events, want one for the group", len(f.events.Events))
@@ -307,4 +309,81 @@ func TestAGroupThatIsHeldBackForLongSaysSo(t *testing.T) {
 	if got := <-f.events.Events; got != "Warning GroupHeldBack waiting for group train: 3 of its 4 pods exist (annotation plimsoll.dev/group-size)" {
 		t.Errorf("said %q", got)
 	}
+}
+
+// TestOneMemberThatFitsNowhereEvictsNobodyTwice: what keeps it off one rack may keep
+// it off all of them.
+func TestOneMemberThatFitsNowhereEvictsNobodyTwice(t *testing.T) {
+	f := build(t, "", "a-[1-2] rack=a cpu=1\nb-[1-2] rack=b cpu=1")
+	f.pods("low-1 cpu=1 node=b-1 priority=-5\nlow-2 cpu=1 node=b-2 priority=-5")
+	pods := f.pods("p-1" + gangOf2 + "\nnever" + gangOf2)
+	first := f.try(pods[0])
+	if !strings.HasPrefix(first.node, "a") {
+		t.Fatalf("got %+v, want the free rack", first)
+	}
+	f.try(pods[1])
+	f.giveUp(first)
+	f.clock.Step(time.Second)
+	narrowed, status := f.PreFilter(t.Context(), framework.NewCycleState(), pods[0], f.nodes())
+	if !status.IsSuccess() || !narrowed.NodeNames.Has("a-1") {
+		t.Errorf("narrowed to %v (%v), want the free rack again and nobody evicted in the other", narrowed, status)
+	}
+}
+
+func TestALonePodMayGoToAnyDomainOfItsLevel(t *testing.T) {
+	f := build(t, "", "a-1 rack=a cpu=1\nb-1 rack=b cpu=2\nbare-1 cpu=1")
+	a := attempt{pod: f.pods("p cpu=1 annotation:plimsoll.dev/topology-required=rack")[0], state: framework.NewCycleState()}
+	feasible, _ := f.filter(&a)
+	var names []string
+	for _, info := range feasible {
+		names = append(names, info.Node().Name)
+	}
+	slices.Sort(names)
+	if !slices.Equal(names, []string{"a-1", "b-1"}) {
+		t.Errorf("may go to %v, want every node of a rack", names)
+	}
+	if status := f.Filter(t.Context(), a.state, a.pod, f.info("bare-1")); status.Message() != "node(s) have no label of level rack ("+f.labelsOf("rack")+"); required" {
+		t.Errorf("got %v", status)
+	}
+}
+
+// TestWhicheverMemberIsTriedFirst: a launcher that names no GPUs, and tolerates no
+// taint of theirs, decides for workers that do.
+func TestWhicheverMemberIsTriedFirst(t *testing.T) {
+	f := build(t, "", "cpu-[1-3] rack=cpu cpu=8\ngpu-[1-4] rack=gpu cpu=8 nvidia.com/gpu=8 taint:gpu=true:NoSchedule\ngpu-0 rack=gpu cpu=8")
+	const group = " annotation:plimsoll.dev/topology-required=rack annotation:plimsoll.dev/group=mpi annotation:plimsoll.dev/group-size=4"
+	launcher := f.pods("launcher cpu=1" + group)[0]
+	f.pods("worker-[1-3] cpu=4 nvidia.com/gpu=8 tolerates:gpu=true" + group)
+	narrowed, status := f.PreFilter(t.Context(), framework.NewCycleState(), launcher, f.nodes())
+	if !status.IsSuccess() || !narrowed.NodeNames.Has("gpu-1") {
+		t.Fatalf("narrowed to %v (%v), want the rack with GPUs", narrowed, status)
+	}
+	charged := f.groups.Charges()["gpu-1"]
+	if len(charged) != 1 || charged[0].Need.Of("nvidia.com/gpu") != 8 || charged[0].Need.Of("cpu") != 4000 {
+		t.Errorf("holds %+v, want what a worker takes", charged)
+	}
+}
+
+func TestADeploymentThatGrowsFromOneWaitsForNobody(t *testing.T) {
+	f := build(t, "", "a-[1-2] rack=a cpu=2", replicaSet(t, "ReplicaSet/web replicas=1")...)
+	const web = " cpu=1 owner=ReplicaSet/web annotation:plimsoll.dev/topology-required=rack"
+	f.tryAll(f.pods("web-1" + web))
+	indexer := f.handle.SharedInformerFactory().Apps().V1().ReplicaSets().Informer().GetIndexer()
+	if err := indexer.Update(replicaSet(t, "ReplicaSet/web replicas=9")[0]); err != nil {
+		t.Fatal(err)
+	}
+	f.tryAll(f.pods("web-[2-4]" + web))
+}
+
+func TestASizeThatIsLearntLateCountsForThoseThatRun(t *testing.T) {
+	f := build(t, "", "a-[1-2] rack=a cpu=2")
+	const web = " cpu=1 owner=ReplicaSet/web annotation:plimsoll.dev/topology-required=rack"
+	f.pods("old node=a-1" + web) // before its ReplicaSet is known
+	indexer := f.handle.SharedInformerFactory().Apps().V1().ReplicaSets().Informer().GetIndexer()
+	if err := indexer.Add(replicaSet(t, "ReplicaSet/web replicas=8")[0]); err != nil {
+		t.Fatal(err)
+	}
+	f.sizesChanged("default")
+	f.serve()
+	f.tryAll(f.pods("new-[1-3]" + web))
 }

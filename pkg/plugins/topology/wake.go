@@ -2,6 +2,8 @@ package topology
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -188,13 +190,20 @@ func (p *Topology) serve() {
 // recheck lets a group start of which, now that it is smaller, enough members have
 // a place.
 func (p *Topology) recheck(key intent.GroupKey) {
+	for _, m := range p.groups.Placed(key) { // noted, perhaps, before their size was known
+		if pod := p.podOf(m.Name); pod != nil && string(pod.UID) == m.UID && counts(pod) {
+			if r := p.memberOf(pod); r != nil {
+				p.members.note(pod, r)
+			}
+		}
+	}
 	view := p.groups.View(key)
 	if !view.Waits || view.Started {
 		return
 	}
 	for _, m := range p.groups.Placed(key) {
 		if pod := p.podOf(m.Name); pod != nil {
-			if r := p.memberOf(pod); r != nil && r.gang > 1 && view.Placed() >= r.gang {
+			if r := p.memberOf(pod); r != nil && r.size.Missing == "" && view.Placed() >= r.gang {
 				p.begin(key)
 			}
 			return
@@ -206,13 +215,7 @@ func (p *Topology) recheck(key intent.GroupKey) {
 func (p *Topology) beat(sweep bool) {
 	due := p.groups.Tick(p.clock.Now(), p.mine)
 	pods := map[string]*v1.Pod{}
-	for _, key := range due.Started {
-		var waiting []string
-		for _, m := range p.groups.Placed(key) {
-			waiting = append(waiting, m.UID)
-		}
-		p.allow(waiting)
-	}
+	p.allow(due.Started)
 	for _, key := range due.TimedOut {
 		if _, ok := p.giveWay(key, "", gang.Now); ok {
 			metrics.Groups.WithLabelValues(p.handle.ProfileName(), "timed_out").Inc()
@@ -237,8 +240,9 @@ func (p *Topology) beat(sweep bool) {
 func (p *Topology) sweep(pods map[string]*v1.Pod) {
 	for key, all := range p.groups.All(p.mine) {
 		for _, m := range all {
-			if pod := p.podOf(m.Name); pod == nil || string(pod.UID) != m.UID {
+			if !p.exists(m.Name, types.UID(m.UID)) {
 				p.members.drop(types.UID(m.UID))
+				p.groups.Remove(key, m.UID)
 			}
 		}
 		for _, m := range p.groups.Parked(key) {
@@ -251,16 +255,28 @@ func (p *Topology) sweep(pods map[string]*v1.Pod) {
 // tellHeld says of groups that have been held back for a while why: the status of
 // a pod that is kept out of the queue does not.
 func (p *Topology) tellHeld() {
+	if !p.leads.Load() {
+		return
+	}
 	w, now := p.wakes, p.clock.Now()
+	w.mu.Lock()
+	keys := slices.Collect(maps.Keys(w.holds))
+	w.mu.Unlock()
+	over := map[intent.GroupKey]bool{}
+	for _, key := range keys { // not under the lock: the book has its own
+		over[key] = p.groups.View(key).Parked == 0
+	}
 	var tell []*heldGroup
 	w.mu.Lock()
-	for key, h := range w.holds {
+	for _, key := range keys {
+		h := w.holds[key]
 		switch {
-		case p.groups.View(key).Parked == 0:
+		case over[key]:
 			delete(w.holds, key)
 		case !h.told && now.Sub(h.since) >= quiet:
 			h.told = true
-			tell = append(tell, h)
+			copied := *h
+			tell = append(tell, &copied)
 		}
 	}
 	w.mu.Unlock()
