@@ -110,6 +110,12 @@ func (c *cluster) scheduleWith(config string, images *archaware.Shared) {
 // create creates pods, one per line, and returns their names.
 func (c *cluster) create(lines string) []string {
 	c.Helper()
+	return c.createWith(lines, func(*v1.Pod) {})
+}
+
+// createWith is create with a change of each pod.
+func (c *cluster) createWith(lines string, change func(*v1.Pod)) []string {
+	c.Helper()
 	pods, err := testkit.Pods(lines)
 	if err != nil {
 		c.Fatal(err)
@@ -117,6 +123,7 @@ func (c *cluster) create(lines string) []string {
 	var names []string
 	for _, pod := range pods {
 		pod.UID = ""
+		change(pod)
 		if _, err := c.client.CoreV1().Pods(pod.Namespace).Create(c.Context(), pod, metav1.CreateOptions{}); err != nil {
 			c.Fatal(err)
 		}

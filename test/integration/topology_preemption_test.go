@@ -9,8 +9,6 @@ import (
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-
-	"plimsoll.dev/scheduler/internal/testkit"
 )
 
 // held keeps a pod that is deleted until the test lets it go, as a long grace
@@ -22,16 +20,9 @@ func (c *cluster) victims(nodes ...string) []string {
 	c.Helper()
 	var names []string
 	for i, node := range nodes {
-		name := fmt.Sprintf("victim-%d", i)
-		pods, err := testkit.Pods(name + " cpu=1 scheduler=other")
-		if err != nil {
-			c.Fatal(err)
-		}
-		pods[0].UID, pods[0].Spec.NodeName, pods[0].Finalizers = "", node, []string{held}
-		if _, err := c.client.CoreV1().Pods("default").Create(c.Context(), pods[0], metav1.CreateOptions{}); err != nil {
-			c.Fatal(err)
-		}
-		names = append(names, name)
+		names = append(names, c.createWith(fmt.Sprintf("victim-%d cpu=1 scheduler=other", i), func(pod *v1.Pod) {
+			pod.Spec.NodeName, pod.Finalizers = node, []string{held}
+		})...)
 	}
 	return names
 }
@@ -98,23 +89,4 @@ func TestANominationDoesNotSplitAGroup(t *testing.T) {
 	if diff := cmp.Diff(map[string]int{"z/r1": 2}, c.domains([]string{first, second}, zoneLabel, rackLabel)); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
-}
-
-// createWith is create with a change of each pod.
-func (c *cluster) createWith(lines string, change func(*v1.Pod)) []string {
-	c.Helper()
-	pods, err := testkit.Pods(lines)
-	if err != nil {
-		c.Fatal(err)
-	}
-	var names []string
-	for _, pod := range pods {
-		pod.UID = ""
-		change(pod)
-		if _, err := c.client.CoreV1().Pods(pod.Namespace).Create(c.Context(), pod, metav1.CreateOptions{}); err != nil {
-			c.Fatal(err)
-		}
-		names = append(names, pod.Name)
-	}
-	return names
 }
