@@ -27,6 +27,9 @@
 // shows the spread. Too little to sample for is no result: throughput is
 // counted once a second, from the second sample on.
 //
+// BenchmarkTopology compares the shipped profile with itself without Topology, on
+// pods that ask nothing of it, replicas over zones, and gangs in racks.
+//
 // etcd needs no installation: the test binary is its own, see etcd_test.go.
 // Logs are kept back and printed for what fails; -args -v=2 has more of them.
 package perf
