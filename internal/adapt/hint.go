@@ -9,3 +9,8 @@ func Hint(helps bool) fwk.QueueingHint {
 	}
 	return fwk.QueueSkip
 }
+
+// On registers a queueing hint for some actions on a resource.
+func On(resource fwk.EventResource, action fwk.ActionType, hint fwk.QueueingHintFn) fwk.ClusterEventWithHint {
+	return fwk.ClusterEventWithHint{Event: fwk.ClusterEvent{Resource: resource, ActionType: action}, QueueingHintFn: hint}
+}

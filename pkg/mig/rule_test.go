@@ -26,7 +26,8 @@ type outcome struct{ at85, at100, fill float64 }
 func (o outcome) String() string { return fmt.Sprintf("%.1f/%.1f/%.1f", o.at85, o.at100, o.fill) }
 
 // mean is the mean of the seeds' shares, which serve counts for one scenario.
-func mean(g *Geometry, mix []float64, seeds int, serve func(s *scenario, seed uint64) (served, demanded float64)) outcome {
+func mean(tb testing.TB, g *Geometry, mix []float64, seeds int, serve func(s *scenario, seed uint64) (served, demanded float64)) outcome {
+	tb.Helper()
 	var o outcome
 	for seed := range uint64(seeds) {
 		for _, s := range []struct {
@@ -37,6 +38,7 @@ func mean(g *Geometry, mix []float64, seeds int, serve func(s *scenario, seed ui
 			{churning(g, mix, 1, seed), &o.at100},
 			{filling(g, mix, seed), &o.fill},
 		} {
+			s.scenario.tb = tb
 			served, demanded := serve(&s.scenario, seed)
 			*s.sum += 100 * served / demanded / float64(seeds)
 		}
@@ -96,10 +98,10 @@ func TestTheRuleServesMoreThanFirstFitAndNearlyTheIdeal(t *testing.T) {
 	t.Parallel()
 	g, mix := a100(t), simMixes[0].shares
 	const seeds = 30
-	rule := mean(g, mix, seeds, by(g.Values(nil).policy()))
-	fgd := mean(g, mix, seeds, by(g.Values(nil).fgd()))
-	first := mean(g, mix, seeds, inTree)
-	bound := mean(g, mix, seeds, ideal)
+	rule := mean(t, g, mix, seeds, by(g.Values(nil).policy()))
+	fgd := mean(t, g, mix, seeds, by(g.Values(nil).fgd()))
+	first := mean(t, g, mix, seeds, inTree)
+	bound := mean(t, g, mix, seeds, ideal)
 	t.Logf("demand 0.85 / 1.0 / fill: rule %v, FGD %v, in-tree first fit %v, ideal %v", rule, fgd, first, bound)
 	if rule.at85 < 98 || rule.at100 < 90 || rule.fill < 97.5 {
 		t.Errorf("the rule serves %v %%, want at least 98/90/97.5", rule)
@@ -125,9 +127,9 @@ func TestTheRuleIsNoWorseThanFGDWhateverTheMix(t *testing.T) {
 	agnostic, fgd := g.Values(nil).policy(), g.Values(nil).fgd()
 	for _, mix := range simMixes[1:] {
 		t.Run(mix.name, func(t *testing.T) {
-			want := mean(g, mix.shares, seeds, by(fgd))
+			want := mean(t, g, mix.shares, seeds, by(fgd))
 			for name, policy := range map[string]simPolicy{"equal": agnostic, "learnt": g.Values(learnt(t, g, mix.shares)).policy()} {
-				got := mean(g, mix.shares, seeds, by(policy))
+				got := mean(t, g, mix.shares, seeds, by(policy))
 				t.Logf("rule with %s weights %v, FGD with equal weights %v", name, got, want)
 				if got.at85 < want.at85-noise || got.at100 < want.at100-noise || got.fill < want.fill-noise {
 					t.Errorf("with %s weights: %v %%, want no less than FGD's %v %%", name, got, want)
@@ -148,9 +150,9 @@ func TestALearntMixThatIsWrongCostsLittle(t *testing.T) {
 		believed["only "+p.Name] = only
 	}
 	for _, actual := range simMixes {
-		want := mean(g, actual.shares, seeds, by(g.Values(nil).policy()))
+		want := mean(t, g, actual.shares, seeds, by(g.Values(nil).policy()))
 		for name, shares := range believed {
-			got := mean(g, actual.shares, seeds, by(g.Values(learnt(t, g, shares)).policy()))
+			got := mean(t, g, actual.shares, seeds, by(g.Values(learnt(t, g, shares)).policy()))
 			if got.at85 < want.at85-little || got.at100 < want.at100-little || got.fill < want.fill-little {
 				t.Errorf("%s, believed to be %s: %v %%, with equal weights %v %%", actual.name, name, got, want)
 			}
@@ -165,10 +167,10 @@ func TestTheRuleHoldsOnOtherGrids(t *testing.T) {
 		t.Run(product, func(t *testing.T) {
 			g := table(t, product)
 			mix := []float64{1. / 3, 1. / 3, 1. / 3}
-			rule := mean(g, mix, seeds, by(g.Values(nil).policy()))
-			fgd := mean(g, mix, seeds, by(g.Values(nil).fgd()))
-			first := mean(g, mix, seeds, inTree)
-			t.Logf("rule %v, FGD %v, in-tree first fit %v, ideal %v", rule, fgd, first, mean(g, mix, seeds, ideal))
+			rule := mean(t, g, mix, seeds, by(g.Values(nil).policy()))
+			fgd := mean(t, g, mix, seeds, by(g.Values(nil).fgd()))
+			first := mean(t, g, mix, seeds, inTree)
+			t.Logf("rule %v, FGD %v, in-tree first fit %v, ideal %v", rule, fgd, first, mean(t, g, mix, seeds, ideal))
 			if rule.at85 < fgd.at85-noise || rule.at100 < fgd.at100-noise || rule.fill < fgd.fill-noise {
 				t.Errorf("the rule serves %v %%, want no less than FGD's %v %%", rule, fgd)
 			}
@@ -214,7 +216,7 @@ func BenchmarkRule(b *testing.B) {
 		} {
 			b.Run(mix.name+"/"+policy.name, func(b *testing.B) {
 				for b.Loop() {
-					o := mean(g, mix.shares, 30, policy.serve)
+					o := mean(b, g, mix.shares, 30, policy.serve)
 					b.ReportMetric(o.at85, "%at0.85")
 					b.ReportMetric(o.at100, "%at1.0")
 					b.ReportMetric(o.fill, "%fill")

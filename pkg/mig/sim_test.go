@@ -5,6 +5,7 @@ import (
 	"math/bits"
 	"math/rand/v2"
 	"slices"
+	"testing"
 )
 
 // The simulated cluster: 25 nodes of four GPUs.
@@ -13,6 +14,8 @@ const simGPUs, simGPUsPerNode = 100, 4
 // scenario is what is asked of the cluster. It is drawn before any policy sees
 // it, so that policies differ by what they do and not by luck.
 type scenario struct {
+	// tb fails if a policy breaks the rules.
+	tb       testing.TB
 	geometry *Geometry
 	profiles []int // of each request
 	events   []simEvent
@@ -136,7 +139,7 @@ func (s *scenario) served(choose simPolicy) (served, demanded float64) {
 		gpu, mask := choose(c, profile)
 		if mask != 0 {
 			if c.used[gpu]&mask != 0 {
-				panic("a policy over-commits")
+				s.tb.Fatalf("the policy places profile %d on GPU %d at %v, of which %v is in use", profile, gpu, mask, c.used[gpu])
 			}
 			*at = place{gpu, mask}
 			c.move(gpu, c.used[gpu]|mask)

@@ -55,7 +55,7 @@ func BenchmarkOpenB(b *testing.B) {
 				for range b.N {
 					at100, at130 = 0, 0
 					for seed := int64(first); seed <= last; seed++ {
-						u := fill(tr, c.make(tr), seed, 1, 1.3)
+						u := fill(b, tr, c.make(tr), seed, 1, 1.3)
 						at100 += u[0] / (last - first + 1)
 						at130 += u[1] / (last - first + 1)
 					}
@@ -78,7 +78,7 @@ func BenchmarkChurn(b *testing.B) {
 				for range b.N {
 					sum = accepted{}
 					for seed := int64(first); seed <= last; seed++ {
-						a := churn(tr, c.make(tr), seed, 1)
+						a := churn(b, tr, c.make(tr), seed, 1)
 						sum.gpu += a.gpu / (last - first + 1)
 						sum.multi += a.multi / (last - first + 1)
 					}

@@ -12,7 +12,7 @@ func TestLessIsLeftIdleThanByBestFitOrAtRandom(t *testing.T) {
 	mean := func(newPolicy func(seed int64) policy) (sum float64) {
 		const seeds = 2
 		for seed := range int64(seeds) {
-			sum += fill(tr, newPolicy(seed), seed, 1)[0] / seeds
+			sum += fill(t, tr, newPolicy(seed), seed, 1)[0] / seeds
 		}
 		return sum
 	}
@@ -30,7 +30,7 @@ func TestMoreIsAcceptedUnderChurnThanByBestFit(t *testing.T) {
 	var ours, best accepted
 	const seeds = 2
 	for seed := range int64(seeds) {
-		a, b := churn(tr, newOurs(tr, DefaultWeights()), seed, 1), churn(tr, bestFit{}, seed, 1)
+		a, b := churn(t, tr, newOurs(tr, DefaultWeights()), seed, 1), churn(t, tr, bestFit{}, seed, 1)
 		ours.gpu, ours.multi = ours.gpu+a.gpu/seeds, ours.multi+a.multi/seeds
 		best.gpu, best.multi = best.gpu+b.gpu/seeds, best.multi+b.multi/seeds
 	}
@@ -43,9 +43,9 @@ func TestMoreIsAcceptedUnderChurnThanByBestFit(t *testing.T) {
 // The outcome is a function of the seed alone: no map order, no ties at random.
 func TestOutcomeIsDeterministic(t *testing.T) {
 	tr := syntheticTrace(30)
-	a := fill(tr, newOurs(tr, DefaultWeights()), 7, 1, 1.3)
+	a := fill(t, tr, newOurs(tr, DefaultWeights()), 7, 1, 1.3)
 	for range 3 {
-		if b := fill(tr, newOurs(tr, DefaultWeights()), 7, 1, 1.3); a[0] != b[0] || a[1] != b[1] {
+		if b := fill(t, tr, newOurs(tr, DefaultWeights()), 7, 1, 1.3); a[0] != b[0] || a[1] != b[1] {
 			t.Fatalf("%v, then %v", a, b)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"math"
 	"math/rand"
 	"slices"
+	"testing"
 )
 
 // The protocol of the FGD paper: tasks arrive one by one, none leaves and none
@@ -62,6 +63,8 @@ type known struct {
 
 // cluster runs a policy over the nodes of a trace.
 type cluster struct {
+	// tb fails if a policy breaks the rules.
+	tb     testing.TB
 	nodes  []simNode
 	policy policy
 	rnd    *rand.Rand
@@ -69,8 +72,8 @@ type cluster struct {
 	at     any
 }
 
-func newCluster(tr *trace, p policy, rnd *rand.Rand) *cluster {
-	c := &cluster{nodes: slices.Clone(tr.nodes), policy: p, rnd: rnd, cache: map[int][]known{}}
+func newCluster(tb testing.TB, tr *trace, p policy, rnd *rand.Rand) *cluster {
+	c := &cluster{tb: tb, nodes: slices.Clone(tr.nodes), policy: p, rnd: rnd, cache: map[int][]known{}}
 	for i := range c.nodes {
 		c.nodes[i].GPUs = slices.Clone(c.nodes[i].GPUs)
 	}
@@ -141,7 +144,7 @@ func (c *cluster) change(at int, t *simTask, gpus []int, sign int64) {
 		n.GPUs[g] -= sign * t.GPUMilli
 	}
 	if n.IdleCPUMilli < 0 || n.memory < 0 || (len(gpus) > 0 && slices.Min(n.GPUs) < 0) {
-		panic("more placed than there is")
+		c.tb.Fatalf("the policy places more on node %d than there is: %+v", at, *n)
 	}
 }
 
@@ -167,9 +170,9 @@ func (tr *trace) classes() []int {
 
 // fill follows the protocol and returns the percentage of GPU that is not
 // allocated when each of the ratios of it, in ascending order, was asked for.
-func fill(tr *trace, p policy, seed int64, ratios ...float64) (unallocated []float64) {
+func fill(tb testing.TB, tr *trace, p policy, seed int64, ratios ...float64) (unallocated []float64) {
 	rnd := rand.New(rand.NewSource(seed))
-	c, classes := newCluster(tr, p, rnd), tr.classes()
+	c, classes := newCluster(tb, tr, p, rnd), tr.classes()
 	order := rnd.Perm(len(tr.tasks))
 	capacity, arrived, allocated := float64(tr.capacity()), int64(0), int64(0)
 	for i := 0; len(unallocated) < len(ratios); i++ {
@@ -202,9 +205,9 @@ type accepted struct {
 // churn lets tasks arrive at such a rate that they would take up load times the
 // GPUs if all were accepted. A task that does not fit is lost. It runs for six
 // mean lives and measures the last four.
-func churn(tr *trace, p policy, seed int64, load float64) accepted {
+func churn(tb testing.TB, tr *trace, p policy, seed int64, load float64) accepted {
 	rnd := rand.New(rand.NewSource(seed))
-	c, classes := newCluster(tr, p, rnd), tr.classes()
+	c, classes := newCluster(tb, tr, p, rnd), tr.classes()
 	mean := 0.0
 	for i := range tr.tasks {
 		mean += float64(tr.tasks[i].ask().total()) / float64(len(tr.tasks))

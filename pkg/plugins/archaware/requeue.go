@@ -10,6 +10,7 @@ import (
 	fwk "k8s.io/kube-scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler/util"
 
+	"plimsoll.dev/scheduler/internal/adapt"
 	"plimsoll.dev/scheduler/pkg/arch"
 	"plimsoll.dev/scheduler/pkg/images"
 	"plimsoll.dev/scheduler/pkg/intent"
@@ -29,10 +30,10 @@ func (p *ArchAware) EventsToRegister(context.Context) ([]fwk.ClusterEventWithHin
 		// Labels and taints: a new node can be refused by a check that precedes
 		// ours until its taints go. Delete: an assumption lasts as long as some
 		// node can meet it.
-		{Event: fwk.ClusterEvent{Resource: fwk.Node, ActionType: fwk.Add | fwk.Delete | fwk.UpdateNodeLabel | fwk.UpdateNodeTaint}, QueueingHintFn: p.afterNode},
+		adapt.On(fwk.Node, fwk.Add|fwk.Delete|fwk.UpdateNodeLabel|fwk.UpdateNodeTaint, p.afterNode),
 		// Images and annotations have no action of their own, they come as a
 		// general update.
-		{Event: fwk.ClusterEvent{Resource: fwk.Pod, ActionType: fwk.Update}, QueueingHintFn: p.afterOwnChange},
+		adapt.On(fwk.Pod, fwk.Update, p.afterOwnChange),
 	}, nil
 }
 

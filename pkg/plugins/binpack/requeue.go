@@ -20,15 +20,12 @@ import (
 //	OverCeiling         requests leaving a node, the pod asking for less, a
 //	                    node that is new, grew, or changed its pool
 func (p *BinPack) EventsToRegister(context.Context) ([]fwk.ClusterEventWithHint, error) {
-	event := func(resource fwk.EventResource, action fwk.ActionType, hint fwk.QueueingHintFn) fwk.ClusterEventWithHint {
-		return fwk.ClusterEventWithHint{Event: fwk.ClusterEvent{Resource: resource, ActionType: action}, QueueingHintFn: hint}
-	}
 	return []fwk.ClusterEventWithHint{
-		event(fwk.Pod, fwk.Delete|fwk.UpdatePodScaleDown, p.afterPodLeft),
+		adapt.On(fwk.Pod, fwk.Delete|fwk.UpdatePodScaleDown, p.afterPodLeft),
 		// Annotations have no action of their own, they come as a general update.
-		event(fwk.Pod, fwk.Update, p.afterOwnChange),
+		adapt.On(fwk.Pod, fwk.Update, p.afterOwnChange),
 		// Without the taint upstream would add it, with a hint that always queues.
-		event(fwk.Node, fwk.Add|fwk.UpdateNodeAllocatable|fwk.UpdateNodeLabel|fwk.UpdateNodeTaint, p.afterNodeChange),
+		adapt.On(fwk.Node, fwk.Add|fwk.UpdateNodeAllocatable|fwk.UpdateNodeLabel|fwk.UpdateNodeTaint, p.afterNodeChange),
 	}, nil
 }
 

@@ -28,14 +28,11 @@ import (
 // What groups wait for, their pods, PodGroups, owners and time, is no event of a
 // node: the plugin has them tried again itself.
 func (p *Topology) EventsToRegister(context.Context) ([]fwk.ClusterEventWithHint, error) {
-	event := func(resource fwk.EventResource, action fwk.ActionType, hint fwk.QueueingHintFn) fwk.ClusterEventWithHint {
-		return fwk.ClusterEventWithHint{Event: fwk.ClusterEvent{Resource: resource, ActionType: action}, QueueingHintFn: hint}
-	}
 	return []fwk.ClusterEventWithHint{
-		event(fwk.Pod, fwk.Delete|fwk.UpdatePodScaleDown, p.afterPodLeft),
+		adapt.On(fwk.Pod, fwk.Delete|fwk.UpdatePodScaleDown, p.afterPodLeft),
 		// Annotations have no action of their own, they come as a general update.
-		event(fwk.Pod, fwk.Update, p.afterOwnChange),
-		event(fwk.Node, fwk.Add|fwk.UpdateNodeAllocatable|fwk.UpdateNodeLabel|fwk.UpdateNodeTaint, p.afterNodeChange),
+		adapt.On(fwk.Pod, fwk.Update, p.afterOwnChange),
+		adapt.On(fwk.Node, fwk.Add|fwk.UpdateNodeAllocatable|fwk.UpdateNodeLabel|fwk.UpdateNodeTaint, p.afterNodeChange),
 	}, nil
 }
 
