@@ -1,7 +1,9 @@
 package topology
 
 import (
+	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -386,4 +388,31 @@ func TestASizeThatIsLearntLateCountsForThoseThatRun(t *testing.T) {
 	f.sizesChanged("default")
 	f.serve()
 	f.tryAll(f.pods("new-[1-3]" + web))
+}
+
+// TestEveryNodeARackOfItsOwn: as many domains as nodes, half of the nodes without
+// a zone.
+func TestEveryNodeARackOfItsOwn(t *testing.T) {
+	var lines strings.Builder
+	for i := range 5000 {
+		fmt.Fprintf(&lines, "n%04d rack=r%d cpu=2", i, i)
+		if i%2 == 0 {
+			fmt.Fprintf(&lines, " zone=z%d", i%3)
+		}
+		lines.WriteString("\n")
+	}
+	f := build(t, "", lines.String())
+	if placed := f.tryAll(f.pods("p-[1-2]" + gangOf2)); placed["p-1"] == "" || placed["p-1"] != placed["p-2"] {
+		t.Errorf("placed %v, want both in one rack", placed)
+	}
+	large := f.pods("q-[1-3]" + strings.ReplaceAll(strings.Replace(gangOf2, "size=2", "size=3", 1), "train", "large"))
+	if a := f.try(large[0]); !strings.HasSuffix(a.said, " holds 2 of the 3 pods of group large; required") {
+		t.Errorf("got %+v, want no rack to hold three", a)
+	}
+	inZone := f.pods("s-[1-3] cpu=1 annotation:plimsoll.dev/{topology-required=zone,topology-preferred=rack,group=zonal,group-size=3}")
+	for name, node := range f.tryAll(inZone) {
+		if n, _ := strconv.Atoi(strings.TrimPrefix(node, "n")); n%2 != 0 {
+			t.Errorf("%s went to %s, which is in no zone", name, node)
+		}
+	}
 }
