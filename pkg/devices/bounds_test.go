@@ -34,9 +34,9 @@ func TestPlanningIsBounded(t *testing.T) {
 	}
 }
 
-// TestAViewThatRunsOutGoesOnNextTime: nodes are planned in turn, and none stays
+// TestAnOrderThatRunsOutGoesOnNextTime: nodes are planned in turn, and none stays
 // without its turn.
-func TestAViewThatRunsOutGoesOnNextTime(t *testing.T) {
+func TestAnOrderThatRunsOutGoesOnNextTime(t *testing.T) {
 	s := fleet(t, "resourceslices-a100-80gb-8x-dynamic-mig", 80)
 	claim := profile("1g.10gb")
 	shape, err := s.model.Shape([]Ask{{Name: "gpu", Spec: claim}}, Limits{}, s.classes)
@@ -45,9 +45,9 @@ func TestAViewThatRunsOutGoesOnNextTime(t *testing.T) {
 	}
 	worth := NewWorth(nil, nil)
 	count := func() (planned int) {
-		view := s.model.View(s.slices, &s.allocated, shape, worth)
-		for i := range 80 {
-			if view.Plan(fmt.Sprintf("gpu-%02d", i+1)) != nil {
+		look(s.model, s.slices, &s.allocated, shape, worth).Ordered()
+		for _, n := range s.model.all {
+			if known := n.recall(shape, worth); known != nil && known.plan != nil {
 				planned++
 			}
 		}
@@ -75,9 +75,10 @@ func TestProfilesKeepTheirPlans(t *testing.T) {
 		t.Fatal(err)
 	}
 	one, other := NewWorth(nil, nil), NewWorth(nil, nil)
-	first := s.model.View(s.slices, &s.allocated, shape, one)
-	s.model.View(s.slices, &s.allocated, shape, other)
-	if again := s.model.View(s.slices, &s.allocated, shape, one); again.plans[0] != first.plans[0] {
+	first := look(s.model, s.slices, &s.allocated, shape, one)
+	first.at(0)
+	look(s.model, s.slices, &s.allocated, shape, other).at(0)
+	if again := look(s.model, s.slices, &s.allocated, shape, one); again.at(0) != first.at(0) {
 		t.Error("planned anew though nothing changed")
 	}
 }
@@ -105,7 +106,7 @@ func TestWhatIsRememberedIsBounded(t *testing.T) {
 		t.Fatalf("%v, %d selectors", err, len(s.model.selectors))
 	}
 	again := s.view(t, favourite)
-	if again.plans[0].shape != shape || again.Plan("gpu-01").Chosen[0] != kept.Plan("gpu-01").Chosen[0] {
+	if again.at(0).shape != shape || again.Plan("gpu-01").Chosen[0] != kept.Plan("gpu-01").Chosen[0] {
 		t.Error("what is asked for often was forgotten")
 	}
 	ordered := 0

@@ -63,7 +63,7 @@ func arrange(t *testing.T, w *world) *View {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return m.View(w.slices, &w.allocated, shape, NewWorth(nil, nil))
+	return look(m, w.slices, &w.allocated, shape, NewWorth(nil, nil))
 }
 
 // tally counts what a comparison had to say.
@@ -93,7 +93,7 @@ func compareIn(t *testing.T, w *world, seed uint64, n *tally) {
 	t.Helper()
 	natural := ask(t, w, w.slices)
 	view := arrange(t, w)
-	ours := ask(t, w, view.Slices)
+	ours := ask(t, w, view.Ordered())
 	if natural.fits != ours.fits || (natural.failed == "") != (ours.failed == "") {
 		t.Fatalf("seed %d: by itself the allocator says %+v, in our order %+v", seed, natural, ours)
 	}
@@ -183,7 +183,7 @@ func TestNothingThatAnnotationsExcludeIsTaken(t *testing.T) {
 		if view.Plan(w.node.Name) == nil {
 			continue
 		}
-		a, err := structured.NewAllocator(t.Context(), w.features, w.allocated, testClasses, view.Slices, testCEL)
+		a, err := structured.NewAllocator(t.Context(), w.features, w.allocated, testClasses, view.Ordered(), testCEL)
 		if err != nil {
 			t.Fatal(err)
 		}

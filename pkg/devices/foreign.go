@@ -5,10 +5,7 @@ package devices
 // which of them are free, is left to the allocator. A selector that fails on such
 // a device counts as served: the model cannot tell.
 func (m *Model) servedElsewhere(s *selector) bool {
-	for _, e := range m.order {
-		if e.local != nil {
-			continue
-		}
+	for _, e := range m.foreign {
 		found := m.match(e.foreign, s)
 		if found.err != nil {
 			return true
@@ -31,7 +28,7 @@ func (m *Model) elsewhere(s *Shape) {
 		return
 	}
 	s.elsewhereAt, s.elsewhere = m.published, nil
-	if !m.anyForeign() {
+	if len(m.foreign) == 0 {
 		return
 	}
 	s.elsewhere = map[*selector]bool{}
@@ -44,15 +41,6 @@ func (m *Model) elsewhere(s *Shape) {
 			}
 		}
 	}
-}
-
-func (m *Model) anyForeign() bool {
-	for _, e := range m.order {
-		if e.local == nil {
-			return true
-		}
-	}
-	return false
 }
 
 // leaves tells whether a request of the shape is left to the allocator on a node,

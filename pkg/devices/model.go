@@ -6,8 +6,10 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	resourceapi "k8s.io/api/resource/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/dynamic-resource-allocation/cel"
 	"k8s.io/dynamic-resource-allocation/structured"
 )
@@ -19,9 +21,7 @@ type Model struct {
 	features structured.Features
 	cel      *cel.Cache
 
-	mu    sync.Mutex
-	epoch uint64
-
+	mu sync.Mutex
 	// known are the slices of the last update, by identity: the informers replace
 	// an object that changes.
 	known map[*resourceapi.ResourceSlice]struct{}
@@ -29,13 +29,21 @@ type Model struct {
 	published uint64
 	pools     map[poolID]*entry
 	order     []*entry // as handed to the allocator
+	foreign   []*entry // those of them that are not on one node alone
 	nodes     map[string]*node
 	// index finds a node's place in all; it is replaced, never changed.
 	index map[string]int
 	all   []*node
 
-	byID   map[structured.DeviceID]ref
-	listed []ref // devices that were in use at the last update
+	byID map[structured.DeviceID]ref
+	// uses is what is in use, published or not, and dirty the pools in which that
+	// changed since they were last looked at.
+	uses  map[poolID]map[structured.DeviceID]*usage
+	dirty []*pool
+	// claims are what is known to hold something, and names finds one by
+	// namespace/name.
+	claims map[types.UID]*holding
+	names  map[string]types.UID
 
 	kinds     map[string]*kind
 	selectors map[string]*selector
@@ -90,6 +98,7 @@ func NewModel(features structured.Features, expressions cel.Features) *Model {
 		pools:    map[poolID]*entry{}, nodes: map[string]*node{},
 		byID: map[structured.DeviceID]ref{}, kinds: map[string]*kind{},
 		selectors: map[string]*selector{}, shapes: map[string]*Shape{},
+		uses: map[poolID]map[structured.DeviceID]*usage{}, claims: map[types.UID]*holding{}, names: map[string]types.UID{},
 	}
 	return m
 }
@@ -156,16 +165,25 @@ func (m *Model) Shape(asks []Ask, limits Limits, classes ClassLister) (*Shape, e
 	return s, nil
 }
 
-// View brings the model up to date and looks at it as a pod with this shape
-// does. It takes the slices as the scheduler lists them, and all that is
-// allocated or about to be. What did not change costs a lookup: a node is planned
-// anew only if its devices changed since the shape was last asked for.
-func (m *Model) View(published []*resourceapi.ResourceSlice, allocated *structured.AllocatedState, s *Shape, w *Worth) *View {
+// Look returns how a pod with this shape sees the model, given the slices as the
+// scheduler lists them. Nodes in which nothing changed since the shape was last
+// asked for cost a lookup, the others are planned when they are asked about.
+func (m *Model) Look(published []*resourceapi.ResourceSlice, s *Shape, w *Worth) *View {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.updateSlices(published)
-	m.updateAllocated(allocated)
-	return m.arrange(s, w)
+	m.settle()
+	m.elsewhere(s)
+	v := &View{m: m, shape: s, worth: w, index: m.index, nodes: m.all, plans: make([]atomic.Pointer[planned], len(m.all))}
+	for _, other := range s.elsewhere {
+		v.elsewhere = v.elsewhere || other
+	}
+	for i, n := range m.all {
+		if known := n.recall(s, w); known != nil {
+			v.plans[i].Store(known)
+		}
+	}
+	return v
 }
 
 func (m *Model) updateSlices(published []*resourceapi.ResourceSlice) {
@@ -241,8 +259,13 @@ func (m *Model) add(e *entry, changed map[string]bool) {
 	e.local = buildPool(e.id, name, newest, &m.features, m.kinds)
 	changed[name] = true
 	for i := range e.local.devices {
-		m.byID[e.local.devices[i].id] = ref{e.local, i}
+		d := &e.local.devices[i]
+		m.byID[d.id] = ref{e.local, i}
+		if u := m.uses[e.id][d.id]; u != nil {
+			d.apply(u)
+		}
 	}
+	m.dirty = append(m.dirty, e.local)
 }
 
 func newestGeneration(list []*resourceapi.ResourceSlice) []*resourceapi.ResourceSlice {
@@ -277,7 +300,7 @@ func soleNode(list []*resourceapi.ResourceSlice) string {
 
 // reindex rebuilds the changed nodes and the order of pools.
 func (m *Model) reindex(changed map[string]bool) {
-	m.order = m.order[:0:0]
+	m.order, m.foreign = m.order[:0:0], m.foreign[:0:0]
 	byNode := map[string][]*pool{}
 	for _, e := range m.pools {
 		m.order = append(m.order, e)
@@ -286,6 +309,11 @@ func (m *Model) reindex(changed map[string]bool) {
 		}
 	}
 	slices.SortFunc(m.order, func(a, b *entry) int { return a.id.compare(b.id) })
+	for _, e := range m.order {
+		if e.local == nil {
+			m.foreign = append(m.foreign, e)
+		}
+	}
 	for name := range changed {
 		pools := byNode[name]
 		if len(pools) == 0 {
@@ -312,87 +340,4 @@ func (m *Model) reindex(changed map[string]bool) {
 	for i, n := range m.all {
 		m.index[n.name] = i
 	}
-}
-
-// updateAllocated marks what is in use and settles the pools that changed.
-func (m *Model) updateAllocated(state *structured.AllocatedState) {
-	m.epoch++
-	for id := range state.AllocatedDevices {
-		if d := m.touch(id); d != nil {
-			d.seenAllocated = m.epoch
-		}
-	}
-	for id := range state.AllocatedSharedDeviceIDs {
-		if d := m.touch(id.GetDeviceID()); d != nil {
-			d.seenShared = m.epoch
-		}
-	}
-	for id, used := range state.AggregatedCapacity {
-		if d := m.touch(id); d != nil {
-			d.seenShared = m.epoch
-			d.pending = used
-		}
-	}
-	left := m.listed[:0]
-	for _, r := range m.listed {
-		if m.byID[r.pool.devices[r.device].id].pool != r.pool {
-			continue // published anew
-		}
-		d := &r.pool.devices[r.device]
-		if d.apply(m.epoch) {
-			r.pool.dirty = true
-		}
-		if d.inUse() {
-			left = append(left, r)
-		} else {
-			d.listed = false
-		}
-	}
-	clear(m.listed[len(left):])
-	m.listed = left
-	for _, n := range m.all {
-		for _, p := range n.pools {
-			if p.dirty {
-				p.settle()
-				n.version++
-				n.facts = nil
-			}
-		}
-	}
-}
-
-// touch finds a device that is in use, nil if the model does not hold it.
-func (m *Model) touch(id structured.DeviceID) *device {
-	r, found := m.byID[id]
-	if !found {
-		return nil
-	}
-	d := &r.pool.devices[r.device]
-	if !d.listed {
-		d.listed = true
-		m.listed = append(m.listed, r)
-	}
-	return d
-}
-
-// apply takes over what the update of this epoch saw, and tells whether that is
-// a change.
-func (d *device) apply(epoch uint64) bool {
-	allocated, shared := d.seenAllocated == epoch, d.seenShared == epoch
-	changed := allocated != d.allocated || shared != d.shared
-	d.allocated, d.shared = allocated, shared
-	for i := range d.capacities {
-		c := &d.capacities[i]
-		var used int64
-		if q := d.pending[c.name]; q != nil {
-			var exact bool
-			if used, exact = milli(*q); !exact {
-				used = c.total // never over-commit what is not understood
-			}
-		}
-		changed = changed || used != c.used
-		c.used = used
-	}
-	d.pending = nil
-	return changed
 }

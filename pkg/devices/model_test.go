@@ -51,18 +51,22 @@ func TestOnlyNodesThatChangedArePlannedAnew(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	before := s.model.View(s.slices, &s.allocated, shape, worth)
+	view := look(s.model, s.slices, &s.allocated, shape, worth)
+	var before []*planned
+	for i := range 3 {
+		before = append(before, view.at(i))
+	}
 	s.use("gpu-02", "gpu-1-mig-1g6gb-14-0")
-	after := s.model.View(s.slices, &s.allocated, shape, worth)
+	after := look(s.model, s.slices, &s.allocated, shape, worth)
 	for i, node := range []string{"gpu-01", "gpu-02", "gpu-03"} {
-		if same := before.plans[i] == after.plans[i]; same == (node == "gpu-02") {
+		if same := before[i] == after.at(i); same == (node == "gpu-02") {
 			t.Errorf("%s: planned anew: %t", node, !same)
 		}
 	}
 	if got := after.Plan("gpu-02").Chosen[0].Device; gpuOf(got) != "gpu-1" {
 		t.Errorf("the node in use plans %s, want its fuller GPU", got)
 	}
-	if other := s.model.View(s.slices, &s.allocated, shape, NewWorth(nil, nil)); other.plans[0] == after.plans[0] {
+	if other := look(s.model, s.slices, &s.allocated, shape, NewWorth(nil, nil)); other.at(0) == after.at(0) {
 		t.Error("a plan outlived the worth it was made with")
 	}
 }
@@ -75,8 +79,8 @@ func TestTheOrderOnlyMovesDevicesInsideTheirPool(t *testing.T) {
 		untouched[i] = s.slices[i].DeepCopy()
 	}
 	view := s.view(t, template(t, "two-slices-same-gpu"))
-	if len(view.Slices) != len(s.slices) {
-		t.Fatalf("%d slices of %d", len(view.Slices), len(s.slices))
+	if len(view.Ordered()) != len(s.slices) {
+		t.Fatalf("%d slices of %d", len(view.Ordered()), len(s.slices))
 	}
 	names := func(list []*resourceapi.ResourceSlice) (slices, devices sets.Set[string]) {
 		slices, devices = sets.New[string](), sets.New[string]()
@@ -89,7 +93,7 @@ func TestTheOrderOnlyMovesDevicesInsideTheirPool(t *testing.T) {
 		return slices, devices
 	}
 	wantSlices, wantDevices := names(s.slices)
-	gotSlices, gotDevices := names(view.Slices)
+	gotSlices, gotDevices := names(view.Ordered())
 	if !gotSlices.Equal(wantSlices) || !gotDevices.Equal(wantDevices) {
 		t.Error("the view has other slices or devices than are published")
 	}
@@ -99,7 +103,7 @@ func TestTheOrderOnlyMovesDevicesInsideTheirPool(t *testing.T) {
 		}
 	}
 	moved := 0
-	for _, got := range view.Slices {
+	for _, got := range view.Ordered() {
 		if !slices.Contains(s.slices, got) {
 			moved++
 		}
@@ -130,7 +134,7 @@ func TestTheStateDoesNotDependOnHowItCameAbout(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			return m.View(s.slices, &s.allocated, shape, worth)
+			return look(m, s.slices, &s.allocated, shape, worth)
 		}
 		for range rapid.IntRange(1, 12).Draw(t, "steps") {
 			node := rapid.SampledFrom([]string{"gpu-01", "gpu-02"}).Draw(t, "node")
@@ -184,11 +188,11 @@ func TestPublishedPoolsComeAndGo(t *testing.T) {
 	next := whole[0].DeepCopy()
 	next.Name, next.Spec.Pool.Generation = "next", 2
 	s.slices = append(slices.Clone(whole), next)
-	if view := s.view(t, claim); view.Plan("gpu-01") != nil || len(view.Slices) == 0 {
+	if view := s.view(t, claim); view.Plan("gpu-01") != nil || len(view.Ordered()) == 0 {
 		t.Errorf("planned on an old generation: %+v", view.Plan("gpu-01"))
 	}
 	s.slices = nil
-	if view := s.view(t, claim); view.Why("gpu-01").Kind != NothingPublished || len(view.Slices) != 0 {
+	if view := s.view(t, claim); view.Why("gpu-01").Kind != NothingPublished || len(view.Ordered()) != 0 {
 		t.Errorf("with nothing published: %+v", view.Why("gpu-01"))
 	}
 }
@@ -235,7 +239,7 @@ func TestWhyNothingFits(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			view := s.model.View(s.slices, &s.allocated, shape, NewWorth(nil, nil))
+			view := look(s.model, s.slices, &s.allocated, shape, NewWorth(nil, nil))
 			if got := view.Why("gpu-01"); got != c.want || view.Plan("gpu-01") != nil {
 				t.Errorf("got %+v and plan %v, want %+v", got, view.Plan("gpu-01"), c.want)
 			}
@@ -266,7 +270,7 @@ func TestIsolationIsPreferredInTheOrderGiven(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		plan := s.model.View(s.slices, &s.allocated, shape, NewWorth(nil, nil)).Plan("gpu-01")
+		plan := look(s.model, s.slices, &s.allocated, shape, NewWorth(nil, nil)).Plan("gpu-01")
 		if plan == nil || !strings.HasPrefix(plan.Chosen[0].Device, want) || strings.Contains(plan.Chosen[0].Device, "-mig-") != strings.Contains(want, "mig") {
 			t.Errorf("isolation %v: planned %+v, want %s", isolation, plan, want)
 		}
@@ -325,7 +329,10 @@ func BenchmarkView(b *testing.B) {
 				b.Fatal(err)
 			}
 			id := structured.MakeDeviceID("gpu.nvidia.com", "gpu-03", "gpu-0-mig-1g10gb-19-0")
-			s.model.View(s.slices, &s.allocated, shape, worth)
+			view := look(s.model, s.slices, &s.allocated, shape, worth)
+			for _, n := range s.model.all {
+				view.Plan(n.name)
+			}
 			b.ReportAllocs()
 			for b.Loop() {
 				if s.allocated.AllocatedDevices.Has(id) {
@@ -333,7 +340,10 @@ func BenchmarkView(b *testing.B) {
 				} else {
 					s.allocated.AllocatedDevices.Insert(id)
 				}
-				s.model.View(s.slices, &s.allocated, shape, worth)
+				view = look(s.model, s.slices, &s.allocated, shape, worth)
+				for _, n := range s.model.all {
+					view.Answer(n.name)
+				}
 			}
 		})
 	}

@@ -64,6 +64,7 @@ type planned struct {
 	version uint64
 	shape   *Shape
 	worth   *Worth
+	facts   *NodeGPUs
 	plan    *Plan // nil: nothing fits, or the model does not know
 	why     Why
 	// natural: some selector fails on a device here, so that the order of the
@@ -94,9 +95,10 @@ func (m *Model) plan(n *node, s *Shape, w *Worth) *planned {
 		return known
 	}
 	if m.budget <= 0 && s.limits.none() {
-		return &planned{natural: true} // not remembered: its turn comes
+		// Not remembered: its turn comes.
+		return &planned{version: n.version, shape: s, worth: w, facts: n.gpusOf(), natural: true}
 	}
-	out := &planned{version: n.version, shape: s, worth: w}
+	out := &planned{version: n.version, shape: s, worth: w, facts: n.gpusOf()}
 	n.remember(out)
 	if s.opaque != "" {
 		out.natural = true

@@ -71,11 +71,6 @@ type device struct {
 
 	allocated bool // to one claim alone
 	shared    bool // to at least one claim of several
-
-	// What an update sees, before it is applied.
-	listed                    bool
-	seenAllocated, seenShared uint64
-	pending                   structured.ConsumedCapacity
 }
 
 type take struct {

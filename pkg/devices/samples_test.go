@@ -57,7 +57,7 @@ func (s *scene) view(t testing.TB, spec *resourceapi.ResourceClaimSpec) *View {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return s.model.View(s.slices, &s.allocated, shape, NewWorth(nil, nil))
+	return look(s.model, s.slices, &s.allocated, shape, NewWorth(nil, nil))
 }
 
 // allocate asks the in-tree allocator.
@@ -75,7 +75,7 @@ func (s *scene) allocate(t testing.TB, spec *resourceapi.ResourceClaimSpec, slic
 func (s *scene) take(t testing.TB, spec *resourceapi.ResourceClaimSpec) ([]string, bool) {
 	t.Helper()
 	view := s.view(t, spec)
-	results, err := s.allocate(t, spec, view.Slices)
+	results, err := s.allocate(t, spec, view.Ordered())
 	if err != nil || len(results) == 0 {
 		return nil, false
 	}
@@ -112,7 +112,7 @@ func TestEverySampleGetsTheInTreeVerdict(t *testing.T) {
 					spec := &template.Spec.Spec
 					view := s.view(t, spec)
 					natural, naturalErr := s.allocate(t, spec, s.slices)
-					ours, oursErr := s.allocate(t, spec, view.Slices)
+					ours, oursErr := s.allocate(t, spec, view.Ordered())
 					if (len(natural) == 0) != (len(ours) == 0) || (naturalErr == nil) != (oursErr == nil) {
 						t.Fatalf("%s: in-tree says %v %v, in our order %v %v", template.Name, natural, naturalErr, ours, oursErr)
 					}

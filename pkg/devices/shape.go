@@ -25,6 +25,8 @@ type Shape struct {
 	// uniform: one request without alternatives or constraints, so that devices
 	// in the same state are interchangeable.
 	uniform bool
+	// distinct: some constraint wants devices to differ.
+	distinct bool
 	// opaque says why the model does not plan for it; "" if it does.
 	opaque string
 
@@ -207,6 +209,7 @@ func (m *Model) compileClaim(ask *Ask, classes ClassLister, s *Shape) (claim, in
 			k.attribute = string(*spec.MatchAttribute)
 		case spec.DistinctAttribute != nil:
 			k.attribute, k.distinct = string(*spec.DistinctAttribute), true
+			s.distinct = true
 		default:
 			return c, 0, fmt.Errorf("claim %s: unknown constraint type: %w", ask.Name, errOpaque)
 		}

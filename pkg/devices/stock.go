@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	resourceapi "k8s.io/api/resource/v1"
-	"k8s.io/dynamic-resource-allocation/structured"
 
 	"plimsoll.dev/scheduler/pkg/mig"
 	"plimsoll.dev/scheduler/pkg/share"
@@ -82,13 +81,13 @@ type Possible struct {
 	Count     int
 }
 
-// Refresh brings the model up to date outside of any pod's cycle. What a cycle
-// sees does not depend on it: View does the same with what is true then.
-func (m *Model) Refresh(published []*resourceapi.ResourceSlice, allocated *structured.AllocatedState) {
+// Refresh takes over what is published outside of any pod's cycle. What a cycle
+// sees does not depend on it: Look does the same with what is true then.
+func (m *Model) Refresh(published []*resourceapi.ResourceSlice) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.updateSlices(published)
-	m.updateAllocated(allocated)
+	m.settle()
 }
 
 // nodesPerLock bounds how long Stock keeps a scheduling cycle waiting.
@@ -100,6 +99,7 @@ const nodesPerLock = 16
 // understood, of which no device is known, are left out.
 func (m *Model) Stock(w *Worth) []NodeStock {
 	m.mu.Lock()
+	m.settle()
 	all := m.all // is replaced, never changed
 	m.mu.Unlock()
 	var out []NodeStock

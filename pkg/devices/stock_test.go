@@ -75,7 +75,7 @@ func taken(node string, devices ...string) *structured.AllocatedState {
 
 func stockOf(slices []*resourceapi.ResourceSlice, allocated *structured.AllocatedState) []NodeStock {
 	m := NewModel(features, expressions)
-	m.Refresh(slices, allocated)
+	refresh(m, slices, allocated)
 	return m.Stock(NewWorth(nil, nil))
 }
 
@@ -209,7 +209,7 @@ func TestPossibleIsWhatTheAllocatorReaches(t *testing.T) {
 	for seed := range uint64(250) {
 		w := newWorld(seed)
 		m := NewModel(features, expressions)
-		m.Refresh(w.slices, &w.allocated)
+		refresh(m, w.slices, &w.allocated)
 		understood := !slices.ContainsFunc(m.all, func(n *node) bool {
 			return slices.ContainsFunc(n.pools, func(p *pool) bool { return p.opaque != "" })
 		})
@@ -259,14 +259,14 @@ func TestPossibleIsWhatTheGeometryCounts(t *testing.T) {
 		on := grids[rng.IntN(len(grids))]
 		list := partitioned("gpu-a-01", on, 1, nil)
 		m := NewModel(features, expressions)
-		m.Refresh(list, taken("gpu-a-01"))
+		refresh(m, list, taken("gpu-a-01"))
 		g := &m.all[0].pools[0].gpus[0]
 		var names []string
 		for range rng.IntN(6) {
 			p := m.all[0].pools[0]
 			if d := &p.devices[rng.IntN(len(p.devices))]; d.mask&g.used == 0 {
 				names = append(names, d.spec.Name)
-				m.Refresh(list, taken("gpu-a-01", names...))
+				refresh(m, list, taken("gpu-a-01", names...))
 			}
 		}
 		for _, p := range m.Stock(NewWorth(nil, nil))[0].Possible {
@@ -282,9 +282,9 @@ func TestStockFollowsChangesAndRemembersTheRest(t *testing.T) {
 	list := slices.Concat(partitioned("gpu-a-01", onGrid, 1, nil), partitioned("gpu-a-02", onGrid, 1, nil))
 	m := NewModel(features, expressions)
 	worth := NewWorth(nil, nil)
-	m.Refresh(list, taken("gpu-a-01"))
+	refresh(m, list, taken("gpu-a-01"))
 	before := m.Stock(worth)
-	m.Refresh(list, taken("gpu-a-01", "gpu-0-1g-6"))
+	refresh(m, list, taken("gpu-a-01", "gpu-0-1g-6"))
 	after := m.Stock(worth)
 	if got := after[0].Possible; got[4].Count != 0 || after[0].Slices.Allocated != 1 {
 		t.Errorf("a 1g was allocated, the stock says %+v", after[0])
@@ -292,11 +292,11 @@ func TestStockFollowsChangesAndRemembersTheRest(t *testing.T) {
 	if &before[1].Possible[0] != &after[1].Possible[0] {
 		t.Error("a node that did not change was counted anew")
 	}
-	m.Refresh(list, taken("gpu-a-01"))
+	refresh(m, list, taken("gpu-a-01"))
 	if diff := cmp.Diff(before, m.Stock(worth)); diff != "" {
 		t.Errorf("it was given back (-before +after)\n%s", diff)
 	}
-	m.Refresh(list[:2], taken("gpu-a-01"))
+	refresh(m, list[:2], taken("gpu-a-01"))
 	if got := m.Stock(worth); len(got) != 1 {
 		t.Errorf("a node is gone, the stock says %+v", got)
 	}
@@ -313,18 +313,18 @@ func TestAScrapeMayComeAtAnyTime(t *testing.T) {
 		t.Fatal(err)
 	}
 	worth := NewWorth(nil, nil)
-	want := m.View(w.slices, &w.allocated, shape, worth).Plan(w.node.Name)
+	want := look(m, w.slices, &w.allocated, shape, worth).Plan(w.node.Name)
 	var wait sync.WaitGroup
 	for range 2 {
 		wait.Go(func() {
 			for i := range 100 {
-				m.Refresh(w.slices[:i%(len(w.slices)+1)], taken(w.node.Name))
+				refresh(m, w.slices[:i%(len(w.slices)+1)], taken(w.node.Name))
 				m.Stock(worth)
 			}
 		})
 	}
 	for range 100 {
-		got := m.View(w.slices, &w.allocated, shape, worth).Plan(w.node.Name)
+		got := look(m, w.slices, &w.allocated, shape, worth).Plan(w.node.Name)
 		if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Chosen{})); diff != "" {
 			t.Fatalf("the plan depends on scrapes (-want +got)\n%s", diff)
 		}
@@ -340,7 +340,7 @@ func BenchmarkStock(b *testing.B) {
 		list = append(list, partitioned(fmt.Sprintf("gpu-a-%04d", i), onGrid, 8, nil)...)
 	}
 	m := NewModel(features, expressions)
-	m.Refresh(list, taken("none"))
+	refresh(m, list, taken("none"))
 	for name, every := range map[string]int{"all": 1, "eighth": 8} {
 		b.Run(name, func(b *testing.B) {
 			worth := NewWorth(nil, nil)

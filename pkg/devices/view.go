@@ -4,23 +4,73 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"sync/atomic"
 
 	resourceapi "k8s.io/api/resource/v1"
 
 	"plimsoll.dev/scheduler/pkg/share"
 )
 
-// View is what one pod's cycle sees: the slices in best-fit order, and each
-// node's plan. It never changes.
+// View is how one pod's cycle sees the devices. A node is planned when it is first
+// asked about; from then on the answer for it stays as it is. It is safe for
+// concurrent use.
 type View struct {
-	// Slices are all that were published, for the allocator.
-	Slices []*resourceapi.ResourceSlice
-	index  map[string]int
-	plans  []*planned
-	facts  []*NodeGPUs
-	models []string
+	m     *Model
+	shape *Shape
+	worth *Worth
+	index map[string]int
+	nodes []*node
+	plans []atomic.Pointer[planned]
 	// elsewhere: pools that are not local could serve some request.
 	elsewhere bool
+}
+
+// Answer is what the model knows of a node.
+type Answer uint8
+
+// The answers. Unknown: only the allocator can tell.
+const (
+	Unknown Answer = iota
+	Fits
+	Refused
+)
+
+// Answer tells whether the allocator would serve the shape on a node.
+func (v *View) Answer(node string) Answer {
+	at, found := v.index[node]
+	switch {
+	case v.shape.opaque != "", !found && v.elsewhere:
+		return Unknown // what it reaches of other pools is not modelled
+	case !found:
+		return Refused
+	}
+	p := v.at(at)
+	switch {
+	case p.natural, p.plan != nil && v.elsewhere, p.plan == nil && v.shape.distinct:
+		// Plans leave out what other pools serve. The allocator forgets devices that
+		// a claim wants distinct, and may find what the model does not.
+		return Unknown
+	case p.plan != nil:
+		return Fits
+	}
+	return Refused
+}
+
+// at returns a node's plan.
+func (v *View) at(i int) *planned {
+	if known := v.plans[i].Load(); known != nil {
+		return known
+	}
+	v.m.mu.Lock()
+	defer v.m.mu.Unlock()
+	if known := v.plans[i].Load(); known != nil {
+		return known
+	}
+	v.m.settle()
+	v.m.budget = viewBudget
+	p := v.m.plan(v.nodes[i], v.shape, v.worth)
+	v.plans[i].Store(p)
+	return p
 }
 
 // Plan returns a node's plan, nil if the model found none or left the shape to
@@ -30,7 +80,7 @@ func (v *View) Plan(node string) *Plan {
 	if !found {
 		return nil
 	}
-	return v.plans[at].plan
+	return v.at(at).plan
 }
 
 // Why says why a node has no plan. It is the zero Why if it has one, or if the
@@ -41,23 +91,71 @@ func (v *View) Why(node string) Why {
 		return Why{Kind: NothingPublished}
 	}
 	if !found {
-		return Why{} // what it reaches of other pools is not modelled
+		return Why{}
 	}
-	return v.plans[at].why
+	return v.at(at).why
 }
 
-// GPUs are a node's GPUs at the time of the view, nil if it publishes none.
+// GPUs are a node's GPUs as they were when it was planned, nil if it publishes
+// none.
 func (v *View) GPUs(node string) *NodeGPUs {
 	at, found := v.index[node]
 	if !found {
 		return nil
 	}
-	return v.facts[at]
+	return v.at(at).facts
 }
 
 // Models are the GPU models, by product name, on which some device matches what
 // is asked for, sorted; nil if that is every model there is.
-func (v *View) Models() []string { return v.models }
+func (v *View) Models() []string {
+	v.m.mu.Lock()
+	defer v.m.mu.Unlock()
+	return v.m.modelsOf(v.shape)
+}
+
+// Any returns some node's plan, nil if there is none or none was found within
+// bounds. Plans for one shape mostly differ in where, not in what.
+func (v *View) Any() *Plan {
+	for i := range v.plans {
+		if known := v.plans[i].Load(); known != nil && known.plan != nil {
+			return known.plan
+		}
+	}
+	v.m.mu.Lock()
+	defer v.m.mu.Unlock()
+	v.m.settle()
+	v.m.budget = viewBudget
+	for i, n := range v.nodes {
+		if v.plans[i].Load() != nil {
+			continue
+		}
+		if v.m.budget <= 0 {
+			break
+		}
+		p := v.m.plan(n, v.shape, v.worth)
+		v.plans[i].Store(p)
+		if p.plan != nil {
+			return p.plan
+		}
+	}
+	return nil
+}
+
+// Ordered returns all slices that are published, with the devices that are
+// planned for each node first: an allocator that is given these, and takes the
+// first that fits, follows the plans.
+func (v *View) Ordered() []*resourceapi.ResourceSlice {
+	v.m.mu.Lock()
+	defer v.m.mu.Unlock()
+	v.m.settle()
+	v.m.budget = viewBudget
+	out := make([]*resourceapi.ResourceSlice, 0, len(v.m.known))
+	for _, e := range v.m.order {
+		out = append(out, v.m.ordered(e, v.shape, v.worth)...)
+	}
+	return out
+}
 
 // NodeGPUs are the GPUs behind a node's devices. They never change.
 type NodeGPUs struct {
@@ -67,38 +165,16 @@ type NodeGPUs struct {
 	Idle []int64
 }
 
-func (m *Model) arrange(s *Shape, w *Worth) *View {
-	m.budget = viewBudget
-	v := &View{Slices: make([]*resourceapi.ResourceSlice, 0, len(m.known)), index: m.index,
-		plans: make([]*planned, len(m.all)), facts: make([]*NodeGPUs, len(m.all))}
-	m.elsewhere(s)
-	for _, other := range s.elsewhere {
-		v.elsewhere = v.elsewhere || other
-	}
-	for i, n := range m.all {
-		v.plans[i] = m.plan(n, s, w)
-		if n.facts == nil {
-			n.facts = n.readGPUs()
-		}
-		v.facts[i] = n.facts
-	}
-	for _, e := range m.order {
-		v.Slices = append(v.Slices, m.arranged(e, v)...)
-	}
-	v.models = m.modelsOf(s, v.facts)
-	return v
-}
-
 // modelsOf looks the shape's models up, anew if what is published changed.
-func (m *Model) modelsOf(s *Shape, facts []*NodeGPUs) []string {
+func (m *Model) modelsOf(s *Shape) []string {
 	if s.modelsAt == m.published {
 		return s.models
 	}
 	all, some := map[string]bool{}, map[string]bool{}
-	for i, n := range m.all {
-		all[facts[i].Model] = true
+	for _, n := range m.all {
+		all[n.gpusOf().Model] = true
 		if m.matchesAny(n, s) {
-			some[facts[i].Model] = true
+			some[n.gpusOf().Model] = true
 		}
 	}
 	s.models, s.modelsAt = nil, m.published
@@ -126,21 +202,27 @@ func (m *Model) matchesAny(n *node, s *Shape) bool {
 	return false
 }
 
-func (m *Model) arranged(e *entry, v *View) []*resourceapi.ResourceSlice {
+// ordered returns the slices of a pool as the allocator shall see them.
+func (m *Model) ordered(e *entry, s *Shape, w *Worth) []*resourceapi.ResourceSlice {
 	if e.local == nil {
 		return e.slices
 	}
-	at := m.index[e.local.node]
-	ordered := m.all[at].slicesOf(v.plans[at])
-	if ordered == nil {
-		return e.local.slices
-	}
-	for i, p := range m.all[at].pools {
-		if p == e.local && ordered[i] != nil {
+	n := m.nodes[e.local.node]
+	ordered := n.slicesOf(m.plan(n, s, w))
+	for i, p := range n.pools {
+		if p == e.local && ordered != nil && ordered[i] != nil {
 			return ordered[i]
 		}
 	}
 	return e.local.slices
+}
+
+// gpusOf reads a node's GPUs once per state.
+func (n *node) gpusOf() *NodeGPUs {
+	if n.facts == nil {
+		n.facts = n.readGPUs()
+	}
+	return n.facts
 }
 
 func (n *node) readGPUs() *NodeGPUs {
@@ -174,15 +256,4 @@ func (p *pool) idle(g *gpu) int64 {
 		return share.Whole - dominant(d, nil, nil)/1000
 	}
 	return share.Whole - millionths(g.busy, g.whole)/1000
-}
-
-// Any returns some node's plan, the first by the node's name; nil if there is
-// none. Plans for one shape mostly differ in where, not in what.
-func (v *View) Any() *Plan {
-	for _, p := range v.plans {
-		if p.plan != nil {
-			return p.plan
-		}
-	}
-	return nil
 }

@@ -149,6 +149,23 @@ var (
 			"none (the allocator chose alone: the model does not plan for such requests).",
 		StabilityLevel: metrics.ALPHA,
 	}, []string{"profile", "result"})
+
+	// DeviceAnswers shows how much of the work the device model takes over.
+	DeviceAnswers = metrics.NewCounterVec(&metrics.CounterOpts{
+		Namespace: namespace, Subsystem: gpuSlice, Name: "answers_total",
+		Help: "Attempts to schedule a pod with claims, by who told which nodes can serve them: model (the device model alone), " +
+			"allocator (for some nodes the in-tree allocator, with what reaches that node), " +
+			"cluster (the in-tree plugin over the whole cluster, as for claims that are allocated already).",
+		StabilityLevel: metrics.ALPHA,
+	}, []string{"profile", "by"})
+
+	// Disagreements should stay at zero.
+	Disagreements = metrics.NewCounterVec(&metrics.CounterOpts{
+		Namespace: namespace, Subsystem: gpuSlice, Name: "disagreements_total",
+		Help: "Pods for which the device model found devices on a node that the in-tree allocator then refused, though nothing had changed. " +
+			"The pod is tried again without the model; the log has what it takes to reproduce it.",
+		StabilityLevel: metrics.ALPHA,
+	}, []string{"profile"})
 )
 
 var register sync.Once
@@ -167,7 +184,7 @@ func Register() {
 // page; see Described for those that are computed when they are scraped.
 func All() []metrics.Registerable {
 	return []metrics.Registerable{
-		Placements, PlacementUtilization, UsagePolls, UsageNodes, UsageFallbacks, Plans,
+		Placements, PlacementUtilization, UsagePolls, UsageNodes, UsageFallbacks, Plans, DeviceAnswers, Disagreements,
 		Inspections, InspectionSeconds, ImageLookups, ParkedPods, ArchPlacements, DisprovedPlatforms,
 		Groups, GroupWait, ReservedPods, TopologyPlacements, HintsDropped,
 	}

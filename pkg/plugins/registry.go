@@ -6,7 +6,6 @@ import (
 	"k8s.io/kubernetes/cmd/kube-scheduler/app"
 	frameworkruntime "k8s.io/kubernetes/pkg/scheduler/framework/runtime"
 
-	"plimsoll.dev/scheduler/pkg/devices"
 	"plimsoll.dev/scheduler/pkg/plugins/archaware"
 	"plimsoll.dev/scheduler/pkg/plugins/binpack"
 	"plimsoll.dev/scheduler/pkg/plugins/gpuslice"
@@ -21,7 +20,7 @@ type Shared struct {
 	Recorder verdict.Recorder
 	// Devices is the device model; nil for one of this registry's own. Profiles
 	// must share one, to see each other's allocations in flight.
-	Devices *devices.Shared
+	Devices *gpuslice.Shared
 	// Images is what is known of images; nil for what real registries say.
 	Images *archaware.Shared
 	// Groups is what is known of groups; nil for this registry's own. Profiles
@@ -32,7 +31,7 @@ type Shared struct {
 // Registry returns the plugins' factories by name.
 func Registry(shared Shared) frameworkruntime.Registry {
 	if shared.Devices == nil {
-		shared.Devices = &devices.Shared{}
+		shared.Devices = &gpuslice.Shared{}
 	}
 	if shared.Images == nil {
 		shared.Images = &archaware.Shared{}

@@ -6,9 +6,7 @@ import (
 	"maps"
 	"slices"
 
-	resourceapi "k8s.io/api/resource/v1"
 	corelisters "k8s.io/client-go/listers/core/v1"
-	"k8s.io/dynamic-resource-allocation/structured"
 	fwk "k8s.io/kube-scheduler/framework"
 
 	"plimsoll.dev/scheduler/pkg/devices"
@@ -70,25 +68,10 @@ func (c *collector) collect(emit metrics.Emit) {
 	}
 }
 
-// maxConflicts is how often a scrape asks again for what is allocated while that
-// changes. If that does not help, it reports what the last pod's cycle saw.
-const maxConflicts = 10
-
 // refresh brings the model up to date: on a quiet cluster no pod does.
 func (c *collector) refresh() {
-	var allocated *structured.AllocatedState
-	var published []*resourceapi.ResourceSlice
-	var err error
-	for range maxConflicts {
-		if allocated, err = c.dra.ResourceClaims().GatherAllocatedState(); err == nil {
-			break
-		}
-	}
-	if err != nil || allocated == nil {
-		return
-	}
-	if published, err = c.dra.ResourceSlices().ListWithDeviceTaintRules(); err == nil {
-		c.model.Refresh(published, allocated)
+	if published, err := c.dra.ResourceSlices().ListWithDeviceTaintRules(); err == nil {
+		c.model.Refresh(published)
 	}
 }
 

@@ -1,8 +1,8 @@
 package gpuslice
 
 import (
-	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -25,31 +25,19 @@ import (
 	"plimsoll.dev/scheduler/pkg/metrics"
 )
 
-// scraped stands in for the scheduler's manager: it has slices, and what of them
-// is allocated once it has been asked often enough.
+// scraped stands in for the scheduler's manager: it has slices.
 type scraped struct {
 	fwk.SharedDRAManager
 	fwk.ResourceSliceLister
-	fwk.ResourceClaimTracker
 
 	slices    []*resourceapi.ResourceSlice
 	allocated structured.AllocatedState
-	conflicts int
 }
 
-func (s *scraped) ResourceSlices() fwk.ResourceSliceLister  { return s }
-func (s *scraped) ResourceClaims() fwk.ResourceClaimTracker { return s }
+func (s *scraped) ResourceSlices() fwk.ResourceSliceLister { return s }
 
 func (s *scraped) ListWithDeviceTaintRules() ([]*resourceapi.ResourceSlice, error) {
 	return s.slices, nil
-}
-
-func (s *scraped) GatherAllocatedState() (*structured.AllocatedState, error) {
-	if s.conflicts > 0 {
-		s.conflicts--
-		return nil, errors.New("conflicting concurrent modification")
-	}
-	return &s.allocated, nil
 }
 
 // publish adds a node's pool, which has no counters beside those given.
@@ -130,6 +118,7 @@ func scrape(t *testing.T) (*scraped, *collector) {
 	}
 	worth := devices.NewWorth(nil, nil)
 	model := devices.NewModel(structured.Features{PartitionableDevices: true, DeviceTaints: true, ConsumableCapacity: true}, cel.Features{})
+	model.Adopt(&s.allocated)
 	return s, &collector{model: model, worth: func() *devices.Worth { return worth }, dra: s, nodes: corelisters.NewNodeLister(nodes), poolLabel: "pool"}
 }
 
@@ -148,8 +137,7 @@ func lines(text string) string {
 }
 
 func TestAScrapeSumsUpWhatPoolsHaveLeft(t *testing.T) {
-	s, c := scrape(t)
-	s.conflicts = maxConflicts - 1
+	_, c := scrape(t)
 	stock := metrics.NewStock()
 	stock.Feed(t.Context(), c.collect)
 	want := lines(`
@@ -200,22 +188,22 @@ func possible(c *collector) (found float64) {
 	return found
 }
 
-func TestAScrapeIsNeverStaleNorFailsOverConflicts(t *testing.T) {
+func TestAScrapeIsNeverStale(t *testing.T) {
 	s, c := scrape(t)
-	s.conflicts = maxConflicts
-	if got := possible(c); got != -1 {
-		t.Errorf("nothing is known yet, and yet %v are possible", got)
-	}
 	if got := possible(c); got != 1 {
 		t.Errorf("%v are possible, want 1", got)
 	}
-	s.take("gpu-a-01", "gpu-1-1g.40gb-1")
-	s.conflicts = maxConflicts
-	if got := possible(c); got != 1 {
-		t.Errorf("it cannot be told what is allocated: %v are possible, want 1 as before", got)
-	}
+	claim := &resourceapi.ResourceClaim{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "late", UID: "late"}}
+	claim.Status.Allocation = &resourceapi.AllocationResult{Devices: resourceapi.DeviceAllocationResult{
+		Results: []resourceapi.DeviceRequestAllocationResult{{Driver: "gpu.example.com", Pool: "gpu-a-01", Device: "gpu-1-1g.40gb-1"}}}}
+	c.model.Observe(claim)
 	if got := possible(c); got != 0 {
 		t.Errorf("a slice was allocated, and no pod scheduled since: %v are possible, want 0", got)
+	}
+	c.model.Gone(claim)
+	s.slices = slices.DeleteFunc(s.slices, func(s *resourceapi.ResourceSlice) bool { return *s.Spec.NodeName == "gpu-a-01" })
+	if got := possible(c); got != -1 {
+		t.Errorf("the node's GPUs are not published any more, and yet %v are possible", got)
 	}
 }
 

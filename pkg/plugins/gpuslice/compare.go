@@ -42,7 +42,7 @@ func (p *GPUSlice) compare(ctx context.Context, state fwk.CycleState, pod *v1.Po
 		s := &standings[i]
 		s.name = node.Node().Name
 		if r.claims {
-			listed, status := p.dra.Score(ctx, state, pod, node)
+			listed, status := p.listed(ctx, state, pod, r, node)
 			if !status.IsSuccess() {
 				return false, status
 			}

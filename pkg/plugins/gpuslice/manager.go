@@ -21,34 +21,53 @@ type handle struct {
 // SharedDRAManager overrides that of the handle.
 func (h *handle) SharedDRAManager() fwk.SharedDRAManager { return h.manager }
 
-// manager hands the wrapped plugin slices in the order that was planned for the
-// pod at hand, and notes what it reads and reserves. All else passes through.
+// manager shows the wrapped plugin what it is to see of slices, claims and devices
+// in use, and tells the model what it reserves and writes. All else passes through.
 type manager struct {
 	fwk.SharedDRAManager
-	model *devices.Model
+	model  *devices.Model
+	claims *claims
 
-	// mu guards what follows. The wrapped plugin lists slices only in PreFilter
-	// and reserves only in Reserve, which the scheduler runs for one pod at a time.
-	mu        sync.Mutex
-	shape     *devices.Shape
-	worth     *devices.Worth
-	allocated *structured.AllocatedState
-	view      *devices.View
-	reserved  []*resourceapi.AllocationResult
+	// showing is held by whoever shows something: the wrapped plugin asks without
+	// saying for which pod. It asks only in PreFilter.
+	showing sync.Mutex
+
+	mu       sync.Mutex // guards what follows
+	shown    *shown
+	reserved []*resourceapi.AllocationResult
 }
 
-// planning runs the wrapped plugin's PreFilter for a pod with this shape, and
-// returns the view its allocator works on: nil if it never asked for slices.
-func (m *manager) planning(shape *devices.Shape, worth *devices.Worth, run func()) *devices.View {
-	m.mu.Lock()
-	m.shape, m.worth, m.view, m.allocated = shape, worth, nil, nil
-	m.mu.Unlock()
+// shown is what the wrapped plugin gets to see; nil fields are shown as they are.
+type shown struct {
+	slices    []*resourceapi.ResourceSlice
+	allocated *structured.AllocatedState
+	claims    []*resourceapi.ResourceClaim
+	// part: claims are all that it may see.
+	part bool
+}
+
+// show runs the wrapped plugin's PreFilter while it sees just this.
+func (m *manager) show(what *shown, run func()) {
+	m.showing.Lock()
+	defer m.showing.Unlock()
+	m.set(what)
+	defer m.set(nil)
 	run()
+}
+
+func (m *manager) set(what *shown) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	view := m.view
-	m.shape, m.view, m.allocated = nil, nil, nil
-	return view
+	m.shown = what
+}
+
+func (m *manager) seen() *shown {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.shown == nil {
+		return &shown{}
+	}
+	return m.shown
 }
 
 // reserving runs the wrapped plugin's Reserve and returns what it allocated.
@@ -79,19 +98,12 @@ type sliceLister struct {
 	m *manager
 }
 
-// ListWithDeviceTaintRules lists what is published, best devices first.
+// ListWithDeviceTaintRules lists what is to be seen.
 func (l sliceLister) ListWithDeviceTaintRules() ([]*resourceapi.ResourceSlice, error) {
-	published, err := l.ResourceSliceLister.ListWithDeviceTaintRules()
-	if err != nil {
-		return nil, err
+	if s := l.m.seen(); s.slices != nil {
+		return s.slices, nil
 	}
-	l.m.mu.Lock()
-	defer l.m.mu.Unlock()
-	if l.m.shape == nil || l.m.allocated == nil {
-		return published, nil
-	}
-	l.m.view = l.m.model.View(published, l.m.allocated, l.m.shape, l.m.worth)
-	return l.m.view.Slices, nil
+	return l.ResourceSliceLister.ListWithDeviceTaintRules()
 }
 
 type claimTracker struct {
@@ -99,38 +111,61 @@ type claimTracker struct {
 	m *manager
 }
 
-// GatherAllocatedState notes the state that the allocator will work on, so that
-// the plan is made for exactly that.
-func (t claimTracker) GatherAllocatedState() (*structured.AllocatedState, error) {
-	state, err := t.ResourceClaimTracker.GatherAllocatedState()
-	if err == nil {
-		t.note(state)
+// List lists what is to be seen.
+func (t claimTracker) List() ([]*resourceapi.ResourceClaim, error) {
+	if s := t.m.seen(); s.part {
+		return s.claims, nil
 	}
-	return state, err
+	return t.ResourceClaimTracker.List()
+}
+
+// GatherAllocatedState tells what is to be seen.
+func (t claimTracker) GatherAllocatedState() (*structured.AllocatedState, error) {
+	if s := t.m.seen(); s.allocated != nil {
+		return s.allocated, nil
+	}
+	return t.ResourceClaimTracker.GatherAllocatedState()
 }
 
 // ListAllAllocatedDevices is what is asked instead if capacity is not consumable.
 func (t claimTracker) ListAllAllocatedDevices() (sets.Set[structured.DeviceID], error) {
-	ids, err := t.ResourceClaimTracker.ListAllAllocatedDevices()
-	if err == nil {
-		t.note(&structured.AllocatedState{AllocatedDevices: ids})
+	if s := t.m.seen(); s.allocated != nil {
+		return s.allocated.AllocatedDevices, nil
 	}
-	return ids, err
-}
-
-func (t claimTracker) note(state *structured.AllocatedState) {
-	t.m.mu.Lock()
-	defer t.m.mu.Unlock()
-	t.m.allocated = state
+	return t.ResourceClaimTracker.ListAllAllocatedDevices()
 }
 
 // SignalClaimPendingAllocation notes what was reserved.
 func (t claimTracker) SignalClaimPendingAllocation(uid types.UID, claim *resourceapi.ResourceClaim) error {
 	err := t.ResourceClaimTracker.SignalClaimPendingAllocation(uid, claim)
 	if err == nil && claim.Status.Allocation != nil {
+		t.m.model.Reserve(uid, claim)
 		t.m.mu.Lock()
 		defer t.m.mu.Unlock()
 		t.m.reserved = append(t.m.reserved, claim.Status.Allocation)
 	}
 	return err
+}
+
+// MaybeRemoveClaimPendingAllocation notes what is not reserved any more.
+func (t claimTracker) MaybeRemoveClaimPendingAllocation(uid types.UID, force bool) bool {
+	removed := t.ResourceClaimTracker.MaybeRemoveClaimPendingAllocation(uid, force)
+	if removed {
+		t.m.model.Release(uid)
+	}
+	return removed
+}
+
+// AssumeClaimAfterAPICall notes what was written. Upstream's cache may refuse it
+// because it has seen a newer version; our own informer may still have to.
+func (t claimTracker) AssumeClaimAfterAPICall(claim *resourceapi.ResourceClaim) error {
+	err := t.ResourceClaimTracker.AssumeClaimAfterAPICall(claim)
+	t.m.model.Written(claim, func() *resourceapi.ResourceClaim { return t.m.claims.stored(claim) })
+	return err
+}
+
+// AssumedClaimRestore goes back to what the informers saw.
+func (t claimTracker) AssumedClaimRestore(namespace, name string) {
+	t.ResourceClaimTracker.AssumedClaimRestore(namespace, name)
+	t.m.model.Restore(namespace, name)
 }

@@ -7,13 +7,13 @@ import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	utilfeature "k8s.io/apiserver/pkg/util/feature"
-	"k8s.io/dynamic-resource-allocation/cel"
+	"k8s.io/klog/v2"
 	fwk "k8s.io/kube-scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/dynamicresources"
 	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/feature"
+	"k8s.io/utils/lru"
 
 	"plimsoll.dev/scheduler/internal/adapt"
-	"plimsoll.dev/scheduler/pkg/devices"
 	"plimsoll.dev/scheduler/pkg/intent"
 	"plimsoll.dev/scheduler/pkg/inventory"
 	"plimsoll.dev/scheduler/pkg/metrics"
@@ -66,12 +66,16 @@ type GPUSlice struct {
 	learner   *learner
 	spare     bool
 	recorder  verdict.Recorder
+	// features are those of the process.
+	features feature.Features
+	// distrusted are pods, by UID, about which model and allocator disagreed.
+	distrusted *lru.Cache
 }
 
 // New returns the plugin's factory. All profiles of a process share the model,
 // which is made when the first of them is: only then are the feature gates
 // settled. The recorder, which may be nil, is told why pods were placed.
-func New(model *devices.Shared, recorder verdict.Recorder) func(context.Context, runtime.Object, fwk.Handle) (fwk.Plugin, error) {
+func New(shared *Shared, recorder verdict.Recorder) func(context.Context, runtime.Object, fwk.Handle) (fwk.Plugin, error) {
 	return func(ctx context.Context, raw runtime.Object, fh fwk.Handle) (fwk.Plugin, error) {
 		args, err := DecodeArgs(raw)
 		if err != nil {
@@ -86,9 +90,13 @@ func New(model *devices.Shared, recorder verdict.Recorder) func(context.Context,
 			return nil, err
 		}
 		features := feature.NewSchedulerFeaturesFromGates(utilfeature.DefaultFeatureGate)
+		model, claims, err := shared.of(klog.FromContext(ctx), fh, &features)
+		if err != nil {
+			return nil, err
+		}
 		p := &GPUSlice{handle: fh, recorder: recorder, learner: learner, spare: *args.SpareGPUNodes, gpus: inventory.NewGPUs(),
-			manager: &manager{SharedDRAManager: fh.SharedDRAManager(), model: model.Get(dynamicresources.AllocatorFeatures(features), cel.Features{
-				EnableConsumableCapacity: features.EnableDRAConsumableCapacity, EnableListTypeAttributes: features.EnableDRAListTypeAttributes})}}
+			features: features, distrusted: lru.New(rememberedPods),
+			manager: &manager{SharedDRAManager: fh.SharedDRAManager(), model: model, claims: claims}}
 		wrapped, err := dynamicresources.New(ctx, settings, &handle{fh, p.manager}, features)
 		if err != nil {
 			return nil, fmt.Errorf("starting DynamicResources inside %s: %w", Name, err)
@@ -113,8 +121,9 @@ func (p *GPUSlice) PreEnqueue(ctx context.Context, pod *v1.Pod) *fwk.Status {
 	return p.dra.PreEnqueue(ctx, pod)
 }
 
-// PreFilter reads the pod, plans its claims on every node, and has the wrapped
-// plugin build its allocator over the slices in that order.
+// PreFilter reads the pod and looks at the model as it does. If the model cannot
+// answer for the pod as a whole, the wrapped plugin builds its allocator over the
+// whole cluster, with the devices that are planned for each node first.
 func (p *GPUSlice) PreFilter(ctx context.Context, state fwk.CycleState, pod *v1.Pod, nodes []fwk.NodeInfo) (*fwk.PreFilterResult, *fwk.Status) {
 	asked, err := intent.Parse(pod)
 	if err != nil {
@@ -124,20 +133,28 @@ func (p *GPUSlice) PreFilter(ctx context.Context, state fwk.CycleState, pod *v1.
 	if status := p.allocatedWithinLimits(r); status != nil {
 		return nil, status
 	}
-	var result *fwk.PreFilterResult
-	var status *fwk.Status
-	r.view = p.manager.planning(r.shape, p.learner.worth(), func() {
-		result, status = p.dra.PreFilter(ctx, state, pod, nodes)
-	})
+	if status := p.look(r); status != nil {
+		return nil, status
+	}
 	p.learner.observe(r, p.census)
 	state.Write(requestKey, r)
+	if p.answerable(pod, r) {
+		r.claims, r.onModel = true, true
+		r.distrusted = p.distrusts(pod)
+		return nil, nil
+	}
+	var result *fwk.PreFilterResult
+	var status *fwk.Status
+	p.manager.show(r.ordered(), func() { result, status = p.dra.PreFilter(ctx, state, pod, nodes) })
 	switch {
 	case status.IsSkip() && !r.checksLabels():
 		return result, status
 	case status.IsSkip():
 		return result, nil
 	}
-	r.claims = status.IsSuccess()
+	if r.claims = status.IsSuccess(); r.claims {
+		p.count(answeredByCluster)
+	}
 	return result, status
 }
 
@@ -145,14 +162,19 @@ func (p *GPUSlice) PreFilter(ctx context.Context, state fwk.CycleState, pod *v1.
 // not free its devices at once.
 func (p *GPUSlice) PreFilterExtensions() fwk.PreFilterExtensions { return nil }
 
-// Filter asks the allocator about claims, and the node's labels about what the
-// pod wants of device plugins.
+// Filter asks the model or the allocator about claims, and the node's labels about
+// what the pod wants of device plugins.
 func (p *GPUSlice) Filter(ctx context.Context, state fwk.CycleState, pod *v1.Pod, node fwk.NodeInfo) *fwk.Status {
 	r, err := adapt.State[*request](state, requestKey)
 	if err != nil {
 		return fwk.AsStatus(err)
 	}
-	if r.claims {
+	switch {
+	case r.onModel:
+		if status := p.filterOnModel(ctx, state, pod, r, node); !status.IsSuccess() {
+			return status
+		}
+	case r.claims:
 		if status := p.dra.Filter(ctx, state, pod, node); !status.IsSuccess() {
 			return r.explained(status, node)
 		}
@@ -168,9 +190,13 @@ func (p *GPUSlice) Filter(ctx context.Context, state fwk.CycleState, pod *v1.Pod
 
 // PostFilter lets the wrapped plugin give up allocations that stand in the way.
 func (p *GPUSlice) PostFilter(ctx context.Context, state fwk.CycleState, pod *v1.Pod, statuses fwk.NodeToStatusReader) (*fwk.PostFilterResult, *fwk.Status) {
-	if r, err := adapt.State[*request](state, requestKey); err != nil || !r.claims {
-		// Refused by another plugin, or a pod without claims: nothing to give up.
+	r, err := adapt.State[*request](state, requestKey)
+	switch {
+	case err == nil && r.onModel:
+		p.count(r.answeredBy()) // none of its claims is allocated: nothing to give up
 		return nil, fwk.NewStatus(fwk.Unschedulable)
+	case err != nil || !r.claims:
+		return nil, fwk.NewStatus(fwk.Unschedulable) // refused by another plugin, or without claims
 	}
 	return p.dra.PostFilter(ctx, state, pod, statuses)
 }
@@ -209,15 +235,21 @@ func (p *GPUSlice) NormalizeScore(_ context.Context, _ fwk.CycleState, _ *v1.Pod
 	return nil
 }
 
-// Reserve has the wrapped plugin take the devices, and compares them with the
-// plan.
+// Reserve has the wrapped plugin take the devices, after it has confirmed what the
+// model said of the node, and compares them with the plan.
 func (p *GPUSlice) Reserve(ctx context.Context, state fwk.CycleState, pod *v1.Pod, nodeName string) *fwk.Status {
+	r, err := adapt.State[*request](state, requestKey)
+	if err == nil && r.onModel {
+		if status := p.confirm(ctx, state, pod, r, nodeName); !status.IsSuccess() {
+			return status
+		}
+	}
 	var status *fwk.Status
 	taken := p.manager.reserving(func() { status = p.dra.Reserve(ctx, state, pod, nodeName) })
 	if !status.IsSuccess() {
 		return status
 	}
-	if r, err := adapt.State[*request](state, requestKey); err == nil {
+	if r != nil {
 		if status := p.takenWithinLimits(r, taken); status != nil {
 			return status // the framework undoes the reservation
 		}

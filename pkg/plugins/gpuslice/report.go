@@ -47,7 +47,10 @@ func (p *GPUSlice) placed(ctx context.Context, r *request, taken []*resourceapi.
 		}
 		return out
 	}
-	if r.view != nil {
+	switch {
+	case r.onModel:
+		out.plan = r.plan
+	case r.view != nil:
 		out.plan = r.view.Plan(node)
 	}
 	got := map[string]int{}

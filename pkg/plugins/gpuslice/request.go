@@ -25,8 +25,19 @@ type request struct {
 	cpu int64
 	gpu intent.GPU
 
-	// claims: the wrapped plugin has something to allocate or to check.
+	// claims: there is something to allocate or to check.
 	claims bool
+	// fresh: all of the pod's claims are there and wait to be allocated; listed:
+	// some request lists alternatives.
+	fresh, listed bool
+	// onModel: the model answers for the pod, and the wrapped plugin is only asked
+	// about one node at a time; distrusted: what the model says is not relied on.
+	onModel, distrusted bool
+	// asked are the cycle states of the wrapped plugin for the nodes about which it
+	// was asked, by name.
+	asked sync.Map
+	// plan is what the pod is expected to take of the node it was given.
+	plan   *devices.Plan
 	limits devices.Limits
 	shape  *devices.Shape
 	view   *devices.View
@@ -65,7 +76,9 @@ func (p *GPUSlice) read(pod *v1.Pod, asked *intent.Intent) *request {
 	r.wants = inventory.PodGPUs(pod)
 	r.limits = devices.Limits{Memory: asked.GPU.MemoryBytes, Isolation: asked.GPU.Isolation}
 	asks := p.asks(pod, r)
-	if len(asks) > 0 {
+	if len(asks) == 0 {
+		r.fresh = false
+	} else {
 		if shape, err := p.manager.model.Shape(asks, r.limits, p.manager.DeviceClasses()); err == nil {
 			// An error is that of a class, which the wrapped plugin reports.
 			r.shape = shape
@@ -82,14 +95,15 @@ func (p *GPUSlice) read(pod *v1.Pod, asked *intent.Intent) *request {
 // extended resources.
 const extendedClaim = "extended resources"
 
-// asks lists what the wrapped plugin will have to allocate. If something is
-// amiss with a claim, it lists nothing: the wrapped plugin then says what.
+// asks lists what the wrapped plugin will have to allocate. If something is amiss
+// with a claim, it lists nothing: the wrapped plugin then says what.
 func (p *GPUSlice) asks(pod *v1.Pod, r *request) []devices.Ask {
 	var out []devices.Ask
 	tracker := p.manager.SharedDRAManager.ResourceClaims()
+	r.fresh = true
 	for i := range pod.Spec.ResourceClaims {
 		ref := &pod.Spec.ResourceClaims[i]
-		name, _, err := resourceclaim.Name(pod, ref)
+		name, owned, err := resourceclaim.Name(pod, ref)
 		if err != nil {
 			return nil
 		}
@@ -100,9 +114,15 @@ func (p *GPUSlice) asks(pod *v1.Pod, r *request) []devices.Ask {
 		if err != nil {
 			return nil
 		}
+		pending := claim.Status.Allocation == nil && tracker.GetPendingAllocation(claim.UID) != nil
+		if claim.DeletionTimestamp != nil || claim.Status.Allocation != nil || pending ||
+			owned && resourceclaim.IsForPod(pod, claim, false) != nil {
+			r.fresh = false
+		}
 		if claim.Status.Allocation != nil {
 			r.held = append(r.held, claim.Status.Allocation)
-		} else if tracker.GetPendingAllocation(claim.UID) == nil {
+		} else if !pending {
+			r.listed = r.listed || listsAlternatives(&claim.Spec)
 			out = append(out, devices.Ask{Name: ref.Name, Spec: &claim.Spec})
 		}
 	}
@@ -111,6 +131,10 @@ func (p *GPUSlice) asks(pod *v1.Pod, r *request) []devices.Ask {
 		out = append(out, devices.Ask{Name: extendedClaim, Spec: spec})
 	}
 	return out
+}
+
+func listsAlternatives(spec *resourceapi.ResourceClaimSpec) bool {
+	return slices.ContainsFunc(spec.Devices.Requests, func(r resourceapi.DeviceRequest) bool { return r.Exactly == nil })
 }
 
 // byClaims tells whether a node serves the pod's extended resources by claims:
@@ -127,6 +151,20 @@ func (r *request) planned(node fwk.NodeInfo) bool {
 	}
 	for _, name := range r.extended {
 		if node.GetAllocatable().GetScalarResources()[name] > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// servedByPlugins tells whether device plugins of the node serve all that the pod
+// asks for, so that there is nothing to allocate there.
+func (r *request) servedByPlugins(pod *v1.Pod, node fwk.NodeInfo) bool {
+	if len(pod.Spec.ResourceClaims) > 0 {
+		return false
+	}
+	for _, name := range r.extended {
+		if node.GetAllocatable().GetScalarResources()[name] == 0 {
 			return false
 		}
 	}

@@ -1,0 +1,106 @@
+package devices
+
+import (
+	"slices"
+
+	v1 "k8s.io/api/core/v1"
+	resourceapi "k8s.io/api/resource/v1"
+	"k8s.io/component-helpers/scheduling/corev1/nodeaffinity"
+	"k8s.io/dynamic-resource-allocation/structured"
+)
+
+// Scope is all that an allocator has to know of one node. It is complete: what the
+// allocator says of the node with it is what it would say with everything that
+// the cluster publishes.
+type Scope struct {
+	// Slices are all slices of all pools that reach the node, other nodes' slices
+	// of these pools included. What is planned stands first.
+	Slices []*resourceapi.ResourceSlice
+	// Allocated is what is in use of these pools, on whatever node.
+	Allocated *structured.AllocatedState
+	// Plan is what the allocator is expected to take, nil if that is not known.
+	Plan *Plan
+	// Fresh: nothing changed on the node since the view answered for it.
+	Fresh bool
+}
+
+// Scope returns a node's scope as of now, which may be later than the answers the
+// view has given.
+func (v *View) Scope(node *v1.Node) *Scope { return v.scope(node, false) }
+
+// NaturalScope is Scope with the devices in the order in which they are published,
+// whatever is planned.
+func (v *View) NaturalScope(node *v1.Node) *Scope { return v.scope(node, true) }
+
+func (v *View) scope(node *v1.Node, natural bool) *Scope {
+	m := v.m
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.settle()
+	m.budget = viewBudget
+	out := &Scope{Fresh: true}
+	var reaching []*entry
+	if n := m.nodes[node.Name]; n != nil {
+		if !natural {
+			out.Plan = m.plan(n, v.shape, v.worth).plan
+		}
+		at, seen := v.index[node.Name]
+		if seen {
+			before := v.plans[at].Load()
+			out.Fresh = before == nil || v.nodes[at] == n && before.version == n.version
+		}
+		out.Fresh = out.Fresh && seen
+		for _, local := range n.pools {
+			reaching = append(reaching, m.pools[local.id])
+		}
+	}
+	for _, e := range m.foreign {
+		if e.reaches(node) {
+			reaching = append(reaching, e)
+		}
+	}
+	slices.SortFunc(reaching, func(a, b *entry) int { return a.id.compare(b.id) })
+	ids := make([]poolID, len(reaching))
+	for i, e := range reaching {
+		ids[i] = e.id
+		list := e.slices
+		if !natural {
+			list = m.ordered(e, v.shape, v.worth)
+		}
+		out.Slices = append(out.Slices, list...)
+	}
+	out.Allocated = m.allocatedIn(ids)
+	return out
+}
+
+// reaches tells whether some device of a pool that is not on one node alone may be
+// used on a node. In doubt it does: the allocator looks again.
+func (e *entry) reaches(node *v1.Node) bool {
+	for _, s := range e.slices {
+		spec := &s.Spec
+		if selects(node, spec.NodeName, spec.AllNodes, spec.NodeSelector) {
+			return true
+		}
+		if spec.PerDeviceNodeSelection == nil || !*spec.PerDeviceNodeSelection {
+			continue
+		}
+		for i := range spec.Devices {
+			d := &spec.Devices[i]
+			if selects(node, d.NodeName, d.AllNodes, d.NodeSelector) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func selects(node *v1.Node, name *string, all *bool, selector *v1.NodeSelector) bool {
+	switch {
+	case name != nil && *name == node.Name, all != nil && *all:
+		return true
+	case selector == nil:
+		return false
+	}
+	compiled, err := nodeaffinity.NewNodeSelector(selector)
+	return err != nil || compiled.Match(node)
+}

@@ -1,0 +1,176 @@
+package gpuslice
+
+import (
+	"context"
+	"fmt"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/klog/v2"
+	fwk "k8s.io/kube-scheduler/framework"
+
+	"plimsoll.dev/scheduler/pkg/devices"
+	"plimsoll.dev/scheduler/pkg/metrics"
+)
+
+// The parties by which attempts are counted.
+const (
+	answeredByModel     = "model"
+	answeredByAllocator = "allocator"
+	answeredByCluster   = "cluster"
+)
+
+func (p *GPUSlice) count(by string) {
+	metrics.DeviceAnswers.WithLabelValues(p.handle.ProfileName(), by).Inc()
+}
+
+// look looks at the model as the pod does.
+func (p *GPUSlice) look(r *request) *fwk.Status {
+	if r.shape == nil {
+		return nil
+	}
+	published, err := p.manager.SharedDRAManager.ResourceSlices().ListWithDeviceTaintRules()
+	if err != nil {
+		return fwk.AsStatus(fmt.Errorf("listing resource slices: %w", err))
+	}
+	r.view = p.manager.model.Look(published, r.shape, p.learner.worth())
+	return nil
+}
+
+// ordered is what the wrapped plugin is shown if it looks at the whole cluster.
+func (r *request) ordered() *shown {
+	if r.view == nil {
+		return nil
+	}
+	return &shown{slices: r.view.Ordered()}
+}
+
+// answerable tells whether nodes can be judged without the wrapped plugin having
+// looked at the pod. All that it checks of the pod alone was seen to be well, or
+// it is left to find, and to word, what is wrong. It also has to see claims that
+// are allocated already, for it keeps what it does about them to itself.
+func (p *GPUSlice) answerable(pod *v1.Pod, r *request) bool {
+	c := p.manager.claims
+	switch {
+	case r.view == nil || !r.fresh, c == nil || c.strangers.Load() || !c.synced(),
+		r.listed && !p.features.EnableDRAPrioritizedList,
+		// Both bring claims into play of which the pod's spec says nothing.
+		p.features.EnableDRANodeAllocatableResources, p.features.EnableDRAWorkloadResourceClaims:
+		return false
+	}
+	return len(r.extended) == 0 || len(c.extendedOf(pod)) == 0
+}
+
+// distrusts tells whether model and allocator disagreed about the pod before.
+func (p *GPUSlice) distrusts(pod *v1.Pod) bool {
+	_, yes := p.distrusted.Get(pod.UID)
+	return yes
+}
+
+// filterOnModel judges a node by the model, and asks the allocator where the model
+// cannot tell.
+func (p *GPUSlice) filterOnModel(ctx context.Context, state fwk.CycleState, pod *v1.Pod, r *request, node fwk.NodeInfo) *fwk.Status {
+	if r.servedByPlugins(pod, node) {
+		return nil
+	}
+	if r.planned(node) && !r.distrusted {
+		name := node.Node().Name
+		switch r.view.Answer(name) {
+		case devices.Fits:
+			return nil
+		case devices.Refused:
+			return r.refuse(r.view.Why(name))
+		}
+		if status := r.withinLimits(node); status != nil {
+			return status
+		}
+	}
+	own := state.Clone()
+	if status := p.ask(ctx, own, pod, node, r.scope(node)); !status.IsSuccess() {
+		return r.explained(status, node)
+	}
+	if r.distrusted {
+		if status := r.withinLimits(node); status != nil {
+			return status
+		}
+	}
+	r.asked.Store(node.Node().Name, own)
+	return nil
+}
+
+// ask runs the wrapped plugin's PreFilter and Filter on one node, with all that it
+// has to know of that. The state is the pod's, or a copy that only this node uses.
+func (p *GPUSlice) ask(ctx context.Context, state fwk.CycleState, pod *v1.Pod, node fwk.NodeInfo, scope *devices.Scope) *fwk.Status {
+	what := &shown{slices: scope.Slices, allocated: scope.Allocated, claims: p.manager.claims.extendedOf(pod), part: true}
+	var status *fwk.Status
+	p.manager.show(what, func() { _, status = p.dra.PreFilter(ctx, state, pod, nil) })
+	if !status.IsSuccess() {
+		return status
+	}
+	return p.dra.Filter(ctx, state, pod, node)
+}
+
+// scope is what the wrapped plugin is shown of a node: best devices first, if the
+// model is to be relied on and speaks of the claims that the pod has there.
+func (r *request) scope(node fwk.NodeInfo) *devices.Scope {
+	if r.distrusted || !r.planned(node) {
+		return r.view.NaturalScope(node.Node())
+	}
+	return r.view.Scope(node.Node())
+}
+
+// listed is how early the alternatives that the pod would take of a node stand in
+// the user's lists.
+func (p *GPUSlice) listed(ctx context.Context, state fwk.CycleState, pod *v1.Pod, r *request, node fwk.NodeInfo) (int64, *fwk.Status) {
+	if !r.onModel {
+		return p.dra.Score(ctx, state, pod, node)
+	}
+	if own, found := r.asked.Load(node.Node().Name); found {
+		return p.dra.Score(ctx, own.(fwk.CycleState), pod, node)
+	}
+	if plan := r.view.Plan(node.Node().Name); plan != nil {
+		return plan.Rank, nil
+	}
+	return 0, nil
+}
+
+// confirm asks the wrapped plugin about the node that was chosen, and leaves it
+// ready to reserve. If it refuses, the pod is to be tried again soon: no event
+// would come that tells when.
+func (p *GPUSlice) confirm(ctx context.Context, state fwk.CycleState, pod *v1.Pod, r *request, nodeName string) *fwk.Status {
+	node, err := p.handle.SnapshotSharedLister().NodeInfos().Get(nodeName)
+	if err != nil {
+		return fwk.AsStatus(fmt.Errorf("confirming devices for pod %s: %w", klog.KObj(pod), err))
+	}
+	scope := r.scope(node)
+	_, asked := r.asked.Load(nodeName)
+	status := p.ask(ctx, state, pod, node, scope)
+	if status.IsSuccess() {
+		r.plan = scope.Plan
+		p.distrusted.Remove(pod.UID)
+		p.count(r.answeredBy())
+		return nil
+	}
+	if scope.Fresh && !asked {
+		p.disagree(ctx, pod, node, scope, status)
+	}
+	return fwk.AsStatus(fmt.Errorf("devices for pod %s on node %s are no longer to be had: %s", klog.KObj(pod), nodeName, status.Message()))
+}
+
+// answeredBy is who judged the nodes in this cycle.
+func (r *request) answeredBy() string {
+	by := answeredByModel
+	r.asked.Range(func(any, any) bool {
+		by = answeredByAllocator
+		return false
+	})
+	return by
+}
+
+// disagree notes that the allocator refused what the model had found, though
+// nothing changed in between: the pod is tried again without the model.
+func (p *GPUSlice) disagree(ctx context.Context, pod *v1.Pod, node fwk.NodeInfo, scope *devices.Scope, status *fwk.Status) {
+	metrics.Disagreements.WithLabelValues(p.handle.ProfileName()).Inc()
+	p.distrusted.Add(pod.UID, true)
+	klog.FromContext(ctx).Error(nil, "The allocator refused devices that the model had found; the pod is tried again without the model",
+		"pod", klog.KObj(pod), "node", klog.KObj(node.Node()), "planned", scope.Plan, "refused", status.Message())
+}
