@@ -1,5 +1,7 @@
 package devices
 
+import "slices"
+
 // servedElsewhere tells whether a pool that is not on one node alone has devices
 // for a selector: on a network, or of several nodes. Which nodes reach them, and
 // which of them are free, is left to the allocator. A selector that fails on such
@@ -37,6 +39,9 @@ func (m *Model) elsewhere(s *Shape) {
 			for _, a := range s.claims[i].requests[j].alternatives {
 				if m.servedElsewhere(a.selector) {
 					s.elsewhere[a.selector] = true
+				}
+				if a.all && slices.ContainsFunc(m.foreign, func(e *entry) bool { return e.foreign.unusable != "" }) {
+					s.elsewhere[a.selector] = true // fails where one of these is reached
 				}
 			}
 		}

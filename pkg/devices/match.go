@@ -34,8 +34,8 @@ type match struct {
 	needs [][]int64
 	// candidates are the devices that fit and are open.
 	candidates []int
-	// err is a CEL error on some device: the natural order decides whether the
-	// allocator meets it, so that order is kept.
+	// err is a CEL error on some device, or an amount that the model cannot hold: the
+	// natural order decides whether the allocator meets it, so that order is kept.
 	err error
 }
 
@@ -97,7 +97,8 @@ func (m *Model) evaluate(p *pool, s *selector) *match {
 			out.err = firstError(out.err, err)
 			continue
 		}
-		out.needs[i], out.fits[i] = m.needs(d, s)
+		out.needs[i], out.fits[i], err = m.needs(d, s)
+		out.err = firstError(out.err, err)
 		out.open[i] = !m.features.DeviceTaints || tolerated(d.spec.Taints, s.tolerations)
 		if out.fits[i] && out.open[i] {
 			out.candidates = append(out.candidates, i)
@@ -149,14 +150,15 @@ taints:
 }
 
 // needs is what the request takes of the device's capacities. It reports false
-// if the device does not have that much, or its policy does not allow it.
-func (m *Model) needs(d *device, s *selector) ([]int64, bool) {
+// if the device does not have that much, or its policy does not allow it, and an
+// error if thousandths cannot hold it.
+func (m *Model) needs(d *device, s *selector) ([]int64, bool, error) {
 	if !m.features.ConsumableCapacity {
-		return nil, len(s.requests) == 0
+		return nil, true, nil
 	}
 	for name := range s.requests {
 		if _, found := d.spec.Capacity[name]; !found {
-			return nil, false
+			return nil, false, nil
 		}
 	}
 	var out []int64
@@ -166,7 +168,7 @@ func (m *Model) needs(d *device, s *selector) ([]int64, bool) {
 	for name, c := range d.spec.Capacity {
 		v := consumed(s.requests, name, &c)
 		if !allowed(v, c.RequestPolicy) || v.Cmp(c.Value) > 0 {
-			return nil, false
+			return nil, false, nil
 		}
 		for i := range d.capacities {
 			if d.capacities[i].name != name {
@@ -174,10 +176,10 @@ func (m *Model) needs(d *device, s *selector) ([]int64, bool) {
 			}
 			amount, exact := milli(v)
 			if !exact {
-				return nil, false
+				return nil, false, fmt.Errorf("device %q gives an amount of %s that thousandths cannot hold: %w", d.spec.Name, name, errOpaque)
 			}
 			out[i] = amount
 		}
 	}
-	return out, true
+	return out, true, nil
 }

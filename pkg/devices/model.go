@@ -30,6 +30,11 @@ type Model struct {
 	pools     map[poolID]*entry
 	order     []*entry // as handed to the allocator
 	foreign   []*entry // those of them that are not on one node alone
+	// audiences are the nodes that these reach, by what their slices say, seats
+	// the same in their order, and reaches the nodes that were judged.
+	audiences map[string]*audience
+	seats     []*audience
+	reaches   map[string]*reach
 	nodes     map[string]*node
 	// index finds a node's place in all; it is replaced, never changed.
 	index map[string]int
@@ -62,6 +67,10 @@ type entry struct {
 	// foreign holds such a pool's devices, for telling which requests it could
 	// serve.
 	foreign *pool
+	// audience is the nodes that such a pool reaches, and seat its place among
+	// those of all pools.
+	audience *audience
+	seat     int
 }
 
 // ref is where a device is.
@@ -72,9 +81,12 @@ type ref struct {
 
 // node is a node's pools in the order in which the allocator looks at them.
 type node struct {
-	name    string
-	pools   []*pool
-	version uint64
+	name  string
+	pools []*pool
+	// entangled: two drivers' pools with counters have the same name, by which the
+	// allocator keeps what is left of them. Which it meets first decides.
+	entangled bool
+	version   uint64
 	// plans are the last few, see recall.
 	plans []*planned
 	facts *NodeGPUs
@@ -98,6 +110,7 @@ func NewModel(features structured.Features, expressions cel.Features) *Model {
 		pools:    map[poolID]*entry{}, nodes: map[string]*node{},
 		byID: map[structured.DeviceID]ref{}, kinds: map[string]*kind{},
 		selectors: map[string]*selector{}, shapes: map[string]*Shape{},
+		audiences: map[string]*audience{}, reaches: map[string]*reach{},
 		uses: map[poolID]map[structured.DeviceID]*usage{}, claims: map[types.UID]*holding{}, names: map[string]types.UID{},
 	}
 	return m
@@ -247,6 +260,7 @@ func (m *Model) add(e *entry, changed map[string]bool) {
 	newest := newestGeneration(e.slices)
 	name := soleNode(newest)
 	if name == "" {
+		e.audience = m.audienceOf(newest)
 		e.foreign = &pool{id: e.id, matches: map[*selector]*match{}}
 		for _, s := range newest {
 			for i := range s.Spec.Devices {
@@ -254,6 +268,8 @@ func (m *Model) add(e *entry, changed map[string]bool) {
 					id: structured.MakeDeviceID(e.id.driver, e.id.name, s.Spec.Devices[i].Name)})
 			}
 		}
+		read := buildPool(e.id, name, newest, &m.features, m.kinds)
+		e.foreign.unusable = cmp.Or(read.unusable, read.opaque)
 		return
 	}
 	e.local = buildPool(e.id, name, newest, &m.features, m.kinds)
@@ -284,11 +300,15 @@ func newestGeneration(list []*resourceapi.ResourceSlice) []*resourceapi.Resource
 
 // soleNode is the node that all devices of the slices are on, "" if they are
 // not on one: devices move only between slices with the same node selection.
+// Counters belong to the pool, wherever it is, and only say so if they are all
+// that is published of it yet.
 func soleNode(list []*resourceapi.ResourceSlice) string {
+	counters := func(s *resourceapi.ResourceSlice) bool { return len(s.Spec.SharedCounters) > 0 }
+	alone := !slices.ContainsFunc(list, func(s *resourceapi.ResourceSlice) bool { return !counters(s) })
 	sole := ""
 	for _, s := range list {
-		if len(s.Spec.SharedCounters) > 0 {
-			continue // counters belong to the pool, wherever it is
+		if counters(s) && !alone {
+			continue
 		}
 		if s.Spec.NodeName == nil || *s.Spec.NodeName == "" || sole != "" && sole != *s.Spec.NodeName {
 			return ""
@@ -314,6 +334,7 @@ func (m *Model) reindex(changed map[string]bool) {
 			m.foreign = append(m.foreign, e)
 		}
 	}
+	m.seat()
 	for name := range changed {
 		pools := byNode[name]
 		if len(pools) == 0 {
@@ -329,7 +350,7 @@ func (m *Model) reindex(changed map[string]bool) {
 			}
 			return a.id.compare(b.id)
 		})
-		m.nodes[name] = &node{name: name, pools: pools}
+		m.nodes[name] = &node{name: name, pools: pools, entangled: entangled(pools)}
 	}
 	m.all = m.all[:0:0]
 	for _, n := range m.nodes {
@@ -340,4 +361,19 @@ func (m *Model) reindex(changed map[string]bool) {
 	for i, n := range m.all {
 		m.index[n.name] = i
 	}
+}
+
+// entangled tells whether two pools with counters have the same name.
+func entangled(pools []*pool) bool {
+	seen := map[string]bool{}
+	for _, p := range pools {
+		if len(p.total) == 0 {
+			continue
+		}
+		if seen[p.id.name] {
+			return true
+		}
+		seen[p.id.name] = true
+	}
+	return false
 }

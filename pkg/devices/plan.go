@@ -120,6 +120,8 @@ func (m *Model) plan(n *node, s *Shape, w *Worth) *planned {
 	found := q.vectors(0, 0, nil)
 	m.budget -= nodeBudget - q.left
 	switch {
+	case q.doubtful:
+		out.natural = true
 	case found && q.reliable():
 		out.plan = q.result()
 	case found:

@@ -37,6 +37,9 @@ type pool struct {
 	// overdrawn: some counter is below zero. The allocator then refuses every
 	// device of the pool that consumes counters.
 	overdrawn bool
+	// misshared: a device is in use as one that claims share, and is not published
+	// as one any more. What is left of it depends on which capacities it has now.
+	misshared bool
 
 	matches map[*selector]*match
 	dirty   bool
@@ -71,6 +74,9 @@ type device struct {
 
 	allocated bool // to one claim alone
 	shared    bool // to at least one claim of several
+	// measured: something is counted of what those claims take. Only then does the
+	// allocator leave the counters out when one more claim comes.
+	measured bool
 }
 
 type take struct {
@@ -91,6 +97,10 @@ func (d *device) inUse() bool { return d.allocated || d.shared }
 func buildPool(id poolID, node string, published []*resourceapi.ResourceSlice, features *structured.Features, kinds map[string]*kind) *pool {
 	p := &pool{id: id, node: node, slices: slices.Clone(published), first: -1, matches: map[*selector]*match{}, dirty: true}
 	slices.SortFunc(p.slices, func(a, b *resourceapi.ResourceSlice) int { return strings.Compare(a.Name, b.Name) })
+	if !features.PartitionableDevices && slices.ContainsFunc(p.slices, counts) {
+		p.opaque = "partitionable devices are switched off"
+		return p
+	}
 	if want := p.slices[0].Spec.Pool.ResourceSliceCount; int64(len(p.slices)) != want {
 		p.unusable = fmt.Sprintf("it has %d of %d slices", len(p.slices), want)
 		return p
@@ -98,9 +108,6 @@ func buildPool(id poolID, node string, published []*resourceapi.ResourceSlice, f
 	sets, err := p.readCounters()
 	if err == nil {
 		err = p.readDevices(sets, features)
-	}
-	if err == nil && !features.PartitionableDevices && len(p.total) > 0 {
-		err = fmt.Errorf("partitionable devices are switched off: %w", errOpaque)
 	}
 	switch {
 	case errors.Is(err, errOpaque):
@@ -112,6 +119,12 @@ func buildPool(id poolID, node string, published []*resourceapi.ResourceSlice, f
 	}
 	p.groupGPUs(sets, kinds)
 	return p
+}
+
+// counts tells whether a slice has counters, or devices that take of some.
+func counts(s *resourceapi.ResourceSlice) bool {
+	return len(s.Spec.SharedCounters) > 0 ||
+		slices.ContainsFunc(s.Spec.Devices, func(d resourceapi.Device) bool { return len(d.ConsumesCounters) > 0 })
 }
 
 // counterSet is where a set's counters lie in the pool's arrays.
@@ -236,11 +249,13 @@ func (p *pool) settle() {
 	for i := range p.gpus {
 		p.gpus[i].used, p.gpus[i].busy = 0, 0
 	}
+	p.misshared = false
 	for i := range p.devices {
 		d := &p.devices[i]
 		if !d.inUse() {
 			continue
 		}
+		p.misshared = p.misshared || d.shared && !d.multi
 		for _, t := range d.takes {
 			p.free[t.counter] -= t.milli
 		}

@@ -5,7 +5,6 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	resourceapi "k8s.io/api/resource/v1"
-	"k8s.io/component-helpers/scheduling/corev1/nodeaffinity"
 	"k8s.io/dynamic-resource-allocation/structured"
 )
 
@@ -54,9 +53,12 @@ func (v *View) scope(node *v1.Node, natural bool) *Scope {
 			reaching = append(reaching, m.pools[local.id])
 		}
 	}
-	for _, e := range m.foreign {
-		if e.reaches(node) {
-			reaching = append(reaching, e)
+	if len(m.foreign) > 0 {
+		key := m.reachOf(node).key
+		for _, e := range m.foreign {
+			if key[e.seat] == '1' {
+				reaching = append(reaching, e)
+			}
 		}
 	}
 	slices.SortFunc(reaching, func(a, b *entry) int { return a.id.compare(b.id) })
@@ -71,36 +73,4 @@ func (v *View) scope(node *v1.Node, natural bool) *Scope {
 	}
 	out.Allocated = m.allocatedIn(ids)
 	return out
-}
-
-// reaches tells whether some device of a pool that is not on one node alone may be
-// used on a node. In doubt it does: the allocator looks again.
-func (e *entry) reaches(node *v1.Node) bool {
-	for _, s := range e.slices {
-		spec := &s.Spec
-		if selects(node, spec.NodeName, spec.AllNodes, spec.NodeSelector) {
-			return true
-		}
-		if spec.PerDeviceNodeSelection == nil || !*spec.PerDeviceNodeSelection {
-			continue
-		}
-		for i := range spec.Devices {
-			d := &spec.Devices[i]
-			if selects(node, d.NodeName, d.AllNodes, d.NodeSelector) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-func selects(node *v1.Node, name *string, all *bool, selector *v1.NodeSelector) bool {
-	switch {
-	case name != nil && *name == node.Name, all != nil && *all:
-		return true
-	case selector == nil:
-		return false
-	}
-	compiled, err := nodeaffinity.NewNodeSelector(selector)
-	return err != nil || compiled.Match(node)
 }

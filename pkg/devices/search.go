@@ -20,6 +20,10 @@ type search struct {
 	worth *Worth
 	// left of nodeBudget.
 	left int
+	// forced: a slot got a shared device because an earlier request chose it, and
+	// doubtful: a combination was given up in which that happened. Another device
+	// might have served it, if in an order that the allocator cannot be shown.
+	forced, doubtful bool
 
 	free     [][]int64
 	used     [][]mig.Mask
@@ -36,8 +40,11 @@ type search struct {
 // prepare evaluates the shape's selectors on the node. It reports false if one
 // of them fails there, or a pool is not understood.
 func (q *search) prepare() bool {
+	if q.n.entangled {
+		return false
+	}
 	for _, p := range q.n.pools {
-		if p.opaque != "" {
+		if p.opaque != "" || p.misshared {
 			return false
 		}
 		q.free = append(q.free, slices.Clone(p.free))
@@ -71,8 +78,9 @@ func (q *search) alternativeOf(s *slot) *alternative {
 // serve searches one combination.
 func (q *search) serve(slots []slot) bool {
 	q.slots, q.chosen = slots, make([]int, len(slots))
-	q.found = false
+	q.found, q.forced = false, false
 	q.descend(0, Cost{})
+	q.doubtful = q.doubtful || q.forced && !q.found
 	return q.found
 }
 
@@ -115,6 +123,7 @@ func (q *search) options(i int) []option {
 		return nil
 	}
 	if again, ok := q.sharedAgain(i, found); ok {
+		q.forced = true
 		return []option{{again, q.price(s, again, found)}}
 	}
 	var out []option
@@ -282,7 +291,7 @@ func (q *search) countsCounters(pool, device int) bool {
 	if len(d.takes) == 0 {
 		return false
 	}
-	return !d.multi || !d.shared && q.capacity[pool][device] == nil
+	return !d.multi || !d.measured && q.capacity[pool][device] == nil
 }
 
 // take adds (sign 1) or removes (sign -1) a device.
@@ -303,7 +312,7 @@ func (q *search) take(s *slot, device int, sign int64) {
 		added[len(needs)] += sign
 		if added[len(needs)] == 0 {
 			delete(q.capacity[s.pool], device)
-			counted = !d.shared && len(d.takes) > 0
+			counted = !d.measured && len(d.takes) > 0
 		}
 	} else {
 		q.taken[s.pool][device] = sign > 0

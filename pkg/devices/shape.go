@@ -185,6 +185,9 @@ func (m *Model) compileClaim(ask *Ask, classes ClassLister, s *Shape) (claim, in
 	slots := 0
 	for i := range ask.Spec.Devices.Requests {
 		spec := &ask.Spec.Devices.Requests[i]
+		if len(spec.FirstAvailable) > 0 && !m.features.PrioritizedList {
+			return c, 0, fmt.Errorf("claim %s, request %s: alternatives are switched off: %w", ask.Name, spec.Name, errOpaque)
+		}
 		r := request{name: spec.Name}
 		most := 0
 		for _, d := range details(spec) {
@@ -205,8 +208,12 @@ func (m *Model) compileClaim(ask *Ask, classes ClassLister, s *Shape) (claim, in
 		spec := &ask.Spec.Devices.Constraints[i]
 		k := constraint{requests: map[string]bool{}}
 		switch {
+		case m.features.ListTypeAttributes:
+			return c, 0, fmt.Errorf("claim %s: attributes may be lists: %w", ask.Name, errOpaque)
 		case spec.MatchAttribute != nil:
 			k.attribute = string(*spec.MatchAttribute)
+		case spec.DistinctAttribute != nil && !m.features.ConsumableCapacity:
+			return c, 0, fmt.Errorf("claim %s: distinct attributes are switched off: %w", ask.Name, errOpaque)
 		case spec.DistinctAttribute != nil:
 			k.attribute, k.distinct = string(*spec.DistinctAttribute), true
 			s.distinct = true
@@ -292,6 +299,9 @@ func (m *Model) compileAlternative(d *detail, classes ClassLister, s *Shape) (al
 	a := alternative{name: d.name}
 	if d.admin {
 		return a, fmt.Errorf("admin access: %w", errOpaque)
+	}
+	if d.capacity != nil && !m.features.ConsumableCapacity {
+		return a, fmt.Errorf("requests of capacity are switched off: %w", errOpaque)
 	}
 	switch d.mode {
 	case resourceapi.DeviceAllocationModeExactCount, "":

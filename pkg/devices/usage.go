@@ -96,8 +96,9 @@ func (m *Model) mark(pool poolID, id structured.DeviceID, u *usage) {
 // apply takes over what is used of a device, and tells whether that is a change.
 func (d *device) apply(u *usage) bool {
 	allocated, shared := u.alone > 0, u.shared()
-	changed := allocated != d.allocated || shared != d.shared
-	d.allocated, d.shared = allocated, shared
+	measured := len(u.used) > 0
+	changed := allocated != d.allocated || shared != d.shared || measured != d.measured
+	d.allocated, d.shared, d.measured = allocated, shared, measured
 	for i := range d.capacities {
 		c := &d.capacities[i]
 		var used int64

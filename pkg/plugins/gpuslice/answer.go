@@ -3,6 +3,7 @@ package gpuslice
 import (
 	"context"
 	"fmt"
+	"sync"
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/klog/v2"
@@ -84,17 +85,41 @@ func (p *GPUSlice) filterOnModel(ctx context.Context, state fwk.CycleState, pod 
 			return status
 		}
 	}
-	own := state.Clone()
-	if status := p.ask(ctx, own, pod, node, r.scope(node)); !status.IsSuccess() {
-		return r.explained(status, node)
+	a := p.asked(ctx, state, pod, r, node)
+	if !a.status.IsSuccess() {
+		return r.explained(a.status, node)
 	}
 	if r.distrusted {
 		if status := r.withinLimits(node); status != nil {
 			return status
 		}
 	}
-	r.asked.Store(node.Node().Name, own)
+	r.asked.Store(node.Node().Name, a)
 	return nil
+}
+
+// answer is what the wrapped plugin said of a node, and all nodes like it.
+type answer struct {
+	once   sync.Once
+	node   fwk.NodeInfo
+	state  fwk.CycleState
+	status *fwk.Status
+}
+
+// asked asks the wrapped plugin about a node. Of nodes that publish nothing and
+// reach the same pools it is asked about the first only: it could not tell them
+// apart, except by what their device plugins have.
+func (p *GPUSlice) asked(ctx context.Context, state fwk.CycleState, pod *v1.Pod, r *request, node fwk.NodeInfo) *answer {
+	a := &answer{}
+	if key, alike := r.view.Alike(node.Node()); alike && len(r.extended) == 0 {
+		known, _ := r.alike.LoadOrStore(key, a)
+		a = known.(*answer)
+	}
+	a.once.Do(func() {
+		a.node, a.state = node, state.Clone()
+		a.status = p.ask(ctx, a.state, pod, node, r.scope(node))
+	})
+	return a
 }
 
 // ask runs the wrapped plugin's PreFilter and Filter on one node, with all that it
@@ -124,8 +149,9 @@ func (p *GPUSlice) listed(ctx context.Context, state fwk.CycleState, pod *v1.Pod
 	if !r.onModel {
 		return p.dra.Score(ctx, state, pod, node)
 	}
-	if own, found := r.asked.Load(node.Node().Name); found {
-		return p.dra.Score(ctx, own.(fwk.CycleState), pod, node)
+	if known, found := r.asked.Load(node.Node().Name); found {
+		a := known.(*answer)
+		return p.dra.Score(ctx, a.state, pod, a.node)
 	}
 	if plan := r.view.Plan(node.Node().Name); plan != nil {
 		return plan.Rank, nil
@@ -140,6 +166,11 @@ func (p *GPUSlice) confirm(ctx context.Context, state fwk.CycleState, pod *v1.Po
 	node, err := p.handle.SnapshotSharedLister().NodeInfos().Get(nodeName)
 	if err != nil {
 		return fwk.AsStatus(fmt.Errorf("confirming devices for pod %s: %w", klog.KObj(pod), err))
+	}
+	if claim := p.manager.claims.strangerOn(node, p.manager.SharedDRAManager.ResourceClaims()); claim != nil {
+		p.manager.claims.met(klog.FromContext(ctx), claim)
+		return fwk.AsStatus(fmt.Errorf("confirming devices for pod %s on node %s: another profile is allocating claim %s there",
+			klog.KObj(pod), nodeName, klog.KObj(claim)))
 	}
 	scope := r.scope(node)
 	_, asked := r.asked.Load(nodeName)

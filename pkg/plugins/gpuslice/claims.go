@@ -2,12 +2,14 @@ package gpuslice
 
 import (
 	"fmt"
+	"sync"
 	"sync/atomic"
 
 	v1 "k8s.io/api/core/v1"
 	resourceapi "k8s.io/api/resource/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/cache"
+	"k8s.io/dynamic-resource-allocation/resourceclaim"
 	"k8s.io/klog/v2"
 	fwk "k8s.io/kube-scheduler/framework"
 
@@ -23,8 +25,17 @@ type claims struct {
 	indexer cache.Indexer
 	// synced: the model has seen all that there were at the start.
 	synced cache.InformerSynced
-	// strangers: something in this process allocates without telling the model.
+	// profiles are those that tell the model what they allocate.
+	profiles sync.Map
+	// strangers: another profile of this process allocates without telling.
 	strangers atomic.Bool
+}
+
+// join notes a profile that tells the model what it allocates.
+func (c *claims) join(profile string) {
+	if c != nil {
+		c.profiles.Store(profile, true)
+	}
 }
 
 // watchClaims has the model follow the claims.
@@ -38,10 +49,8 @@ func watchClaims(logger klog.Logger, fh fwk.Handle, model *devices.Model) (*clai
 	}
 	tracker := fh.SharedDRAManager().ResourceClaims()
 	handler := onChange(func(claim *resourceapi.ResourceClaim) {
-		if model.Observe(claim) && tracker.GetPendingAllocation(claim.UID) != nil && !out.strangers.Swap(true) {
-			logger.Error(nil, "A profile of this scheduler allocates devices with DynamicResources, of which GPUSlice only learns afterwards. "+
-				"Pods with claims are scheduled without the device model from now on, which is slow. Enable GPUSlice in all profiles instead.",
-				"claim", klog.KObj(claim))
+		if model.Observe(claim) && tracker.GetPendingAllocation(claim.UID) != nil {
+			out.met(logger, claim)
 		}
 	}, model.Gone)
 	registration, err := informer.AddEventHandler(handler)
@@ -50,6 +59,38 @@ func watchClaims(logger klog.Logger, fh fwk.Handle, model *devices.Model) (*clai
 	}
 	out.synced = registration.HasSynced
 	return out, nil
+}
+
+// met notes that a profile allocates a claim without telling the model. Its claims
+// in flight are then unknown, and a device could be given away twice.
+func (c *claims) met(logger klog.Logger, claim *resourceapi.ResourceClaim) {
+	if !c.strangers.Swap(true) {
+		logger.Error(nil, "A profile of this scheduler allocates devices with DynamicResources, of which GPUSlice only learns afterwards. "+
+			"Pods with claims are scheduled without the device model from now on, which is slow. Enable GPUSlice in all profiles instead.",
+			"claim", klog.KObj(claim))
+	}
+}
+
+// strangerOn finds a pod on a node whose claim is in flight without the model
+// knowing: one that another profile of this process has just put there.
+func (c *claims) strangerOn(node fwk.NodeInfo, tracker fwk.ResourceClaimTracker) *resourceapi.ResourceClaim {
+	for _, info := range node.GetPods() {
+		pod := info.GetPod()
+		if _, ours := c.profiles.Load(pod.Spec.SchedulerName); ours {
+			continue
+		}
+		for i := range pod.Spec.ResourceClaims {
+			name, _, err := resourceclaim.Name(pod, &pod.Spec.ResourceClaims[i])
+			if err != nil || name == nil {
+				continue
+			}
+			claim, err := tracker.Get(pod.Namespace, *name)
+			if err == nil && claim.Status.Allocation == nil && tracker.GetPendingAllocation(claim.UID) != nil {
+				return claim
+			}
+		}
+	}
+	return nil
 }
 
 func extendedOwner(object any) ([]string, error) {

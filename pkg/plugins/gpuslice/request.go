@@ -33,9 +33,9 @@ type request struct {
 	// onModel: the model answers for the pod, and the wrapped plugin is only asked
 	// about one node at a time; distrusted: what the model says is not relied on.
 	onModel, distrusted bool
-	// asked are the cycle states of the wrapped plugin for the nodes about which it
-	// was asked, by name.
-	asked sync.Map
+	// asked is what the wrapped plugin answered, by node, and alike the same by what
+	// nodes have in common.
+	asked, alike sync.Map
 	// plan is what the pod is expected to take of the node it was given.
 	plan   *devices.Plan
 	limits devices.Limits

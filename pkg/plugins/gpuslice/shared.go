@@ -24,12 +24,14 @@ type Shared struct {
 	claims *claims
 }
 
-// of returns the model of a scheduler, which follows its claims if DRA is on.
+// of returns the model of a scheduler for one more of its profiles. The model
+// follows the claims if DRA is on.
 func (s *Shared) of(logger klog.Logger, fh fwk.Handle, features *feature.Features) (*devices.Model, *claims, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	source := fh.SharedDRAManager()
 	if s.model != nil && s.source == source {
+		s.claims.join(fh.ProfileName())
 		return s.model, s.claims, nil
 	}
 	s.source, s.claims = source, nil
@@ -40,5 +42,6 @@ func (s *Shared) of(logger klog.Logger, fh fwk.Handle, features *feature.Feature
 	}
 	var err error
 	s.claims, err = watchClaims(logger, fh, s.model)
+	s.claims.join(fh.ProfileName())
 	return s.model, s.claims, err
 }

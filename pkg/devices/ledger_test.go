@@ -1,0 +1,201 @@
+package devices
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	resourceapi "k8s.io/api/resource/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
+)
+
+// claimed is version v of a claim that holds a device; "" holds none.
+func claimed(name string, uid types.UID, v int, device string) *resourceapi.ResourceClaim {
+	c := &resourceapi.ResourceClaim{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name, UID: uid, ResourceVersion: fmt.Sprint(v)}}
+	if device != "" {
+		c.Status.Allocation = holdingDevices(device)
+	}
+	return c
+}
+
+func holdingDevices(names ...string) *resourceapi.AllocationResult {
+	out := &resourceapi.AllocationResult{}
+	for _, name := range names {
+		out.Devices.Results = append(out.Devices.Results, resourceapi.DeviceRequestAllocationResult{Driver: "gpu.example.com", Pool: "p", Device: name})
+	}
+	return out
+}
+
+// inUse lists the devices that are in use, with what is consumed of those that are
+// shared.
+func (m *Model) inUse() string {
+	state := m.allocatedIn([]poolID{{"gpu.example.com", "p"}})
+	var out []string
+	for id := range state.AllocatedDevices {
+		out = append(out, id.Device.String())
+	}
+	for id := range state.AllocatedSharedDeviceIDs {
+		out = append(out, "share of "+id.GetDeviceID().Device.String())
+	}
+	for id, used := range state.AggregatedCapacity {
+		out = append(out, fmt.Sprintf("%s of %s", used["memory"], id.Device))
+	}
+	slices.Sort(out)
+	return strings.Join(out, ", ")
+}
+
+func TestADeviceCountsAsLongAsAnyoneMayHoldIt(t *testing.T) {
+	// The informers' version when the API server has answered a write.
+	var stored *resourceapi.ResourceClaim
+	written := func(m *Model, c *resourceapi.ResourceClaim) {
+		m.Written(c, func() *resourceapi.ResourceClaim { return stored })
+	}
+	free, taken, given := claimed("c", "1", 1, ""), claimed("c", "1", 3, "a"), claimed("c", "1", 4, "")
+	for name, steps := range map[string][]struct {
+		do   func(m *Model)
+		want string
+	}{
+		"from the cycle that reserves it, until it is given up": {
+			{func(m *Model) { m.Observe(free) }, ""},
+			{func(m *Model) { m.Reserve("1", taken) }, "a"},
+			{func(m *Model) { m.Release("1") }, ""},
+		},
+		"written, until the informers have seen that": {
+			{func(m *Model) { m.Observe(free); stored = free }, ""},
+			{func(m *Model) { m.Reserve("1", taken) }, "a"},
+			{func(m *Model) { written(m, taken) }, "a"},
+			{func(m *Model) { m.Release("1") }, "a"},
+			{func(m *Model) { m.Observe(claimed("c", "1", 2, "")) }, "a"}, // its finalizer was written
+			{func(m *Model) { m.Observe(taken) }, "a"},
+			{func(m *Model) { m.Observe(given) }, ""},
+		},
+		"until a later version says otherwise": {
+			{func(m *Model) { m.Observe(free); stored = free }, ""},
+			{func(m *Model) { written(m, taken) }, "a"},
+			{func(m *Model) { m.Observe(given) }, ""},
+			{func(m *Model) { m.Observe(taken) }, ""}, // late
+		},
+		"not what was written, if the informers are further": {
+			{func(m *Model) { m.Observe(free); stored = given }, ""},
+			{func(m *Model) { m.Reserve("1", taken) }, "a"},
+			{func(m *Model) { written(m, taken) }, "a"},
+			{func(m *Model) { m.Release("1") }, ""},
+		},
+		"written and taken back": {
+			{func(m *Model) { m.Observe(free); stored = free }, ""},
+			{func(m *Model) { written(m, taken) }, "a"},
+			{func(m *Model) { m.Restore("default", "c") }, ""},
+			{func(m *Model) { m.Restore("default", "unknown") }, ""},
+		},
+		"until the claim is deleted": {
+			{func(m *Model) { m.Observe(taken) }, "a"},
+			{func(m *Model) { m.Gone(taken) }, ""},
+		},
+		"deleted while a cycle holds on to it": {
+			{func(m *Model) { m.Observe(free) }, ""},
+			{func(m *Model) { m.Reserve("1", taken) }, "a"},
+			{func(m *Model) { m.Gone(free); stored = nil }, "a"},
+			{func(m *Model) { written(m, taken) }, "a"},
+			{func(m *Model) { m.Release("1") }, ""},
+		},
+		"not written to a claim of that name that came later": {
+			{func(m *Model) { stored = claimed("c", "2", 9, "") }, ""},
+			{func(m *Model) { written(m, taken) }, ""},
+		},
+		"deleted and created again unseen": {
+			{func(m *Model) { m.Observe(taken) }, "a"},
+			{func(m *Model) { m.Observe(claimed("c", "2", 9, "b")) }, "b"},
+			{func(m *Model) { m.Gone(claimed("c", "2", 9, "b")) }, ""},
+		},
+		"reserved under another UID than it is written": {
+			{func(m *Model) { m.Reserve("made-up", claimed("special", "made-up", 0, "a")) }, "a"},
+			{func(m *Model) { m.Observe(claimed("c", "1", 2, "")); stored = claimed("c", "1", 2, "") }, "a"},
+			{func(m *Model) { written(m, taken) }, "a"},
+			{func(m *Model) { m.Release("made-up") }, "a"},
+			{func(m *Model) { m.Gone(taken) }, ""},
+		},
+		"by two claims, somebody's mistake": {
+			{func(m *Model) { m.Observe(taken) }, "a"},
+			{func(m *Model) { m.Observe(claimed("d", "2", 5, "a")) }, "a"},
+			{func(m *Model) { m.Gone(taken) }, "a"},
+			{func(m *Model) { m.Gone(claimed("d", "2", 5, "a")) }, ""},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := NewModel(features, expressions)
+			for i, step := range steps {
+				step.do(m)
+				if got := m.inUse(); got != step.want {
+					t.Fatalf("step %d: in use %q, want %q", i+1, got, step.want)
+				}
+			}
+			// What is over is forgotten.
+			for _, uid := range []types.UID{"1", "2"} {
+				m.Gone(&resourceapi.ResourceClaim{ObjectMeta: metav1.ObjectMeta{UID: uid}})
+			}
+			if len(m.claims)+len(m.names)+len(m.uses) > 0 {
+				t.Errorf("left over: %v, %v, %v", m.claims, m.names, m.uses)
+			}
+		})
+	}
+}
+
+func TestNewsIsWhatOthersAllocated(t *testing.T) {
+	m := NewModel(features, expressions)
+	m.Reserve("1", claimed("c", "1", 2, "a"))
+	for _, step := range []struct {
+		claim *resourceapi.ResourceClaim
+		want  bool
+	}{
+		{claimed("c", "1", 1, ""), false},
+		{claimed("d", "2", 3, "b"), true},
+		{claimed("d", "2", 4, "b"), false},
+		{claimed("d", "2", 5, ""), false},
+		{claimed("d", "2", 6, "c"), true},
+	} {
+		if got := m.Observe(step.claim); got != step.want {
+			t.Errorf("%s, version %s: news %t, want %t", step.claim.Name, step.claim.ResourceVersion, got, step.want)
+		}
+	}
+	m.Reserve("1", claimed("c", "1", 2, "a"))
+	if m.Observe(claimed("c", "1", 7, "a")) {
+		t.Error("what was reserved here is no news")
+	}
+}
+
+func TestSharesAddUpAndAdminAccessTakesNothing(t *testing.T) {
+	m := NewModel(features, expressions)
+	share := func(uid types.UID, gib int64) *resourceapi.ResourceClaim {
+		c := claimed(string(uid), uid, 1, "gpu")
+		r := &c.Status.Allocation.Devices.Results[0]
+		r.ShareID = &uid
+		r.ConsumedCapacity = map[resourceapi.QualifiedName]resource.Quantity{"memory": *resource.NewQuantity(gib<<30, resource.BinarySI)}
+		return c
+	}
+	watcher := claimed("w", "w", 1, "other")
+	watcher.Status.Allocation.Devices.Results[0].AdminAccess = ptr.To(true)
+	for i, step := range []struct {
+		do   func()
+		want string
+	}{
+		{func() { m.Observe(share("1", 10)) }, "10Gi of gpu, share of gpu"},
+		{func() { m.Observe(share("2", 5)) }, "15Gi of gpu, share of gpu, share of gpu"},
+		{func() { m.Observe(watcher) }, "15Gi of gpu, share of gpu, share of gpu"},
+		{func() { m.Gone(share("1", 10)) }, "5Gi of gpu, share of gpu"},
+		{func() { m.Gone(share("2", 5)) }, ""},
+	} {
+		if step.do(); m.inUse() != step.want {
+			t.Errorf("step %d: in use %q, want %q", i+1, m.inUse(), step.want)
+		}
+	}
+	alone := NewModel(features, expressions)
+	alone.features.ConsumableCapacity = false
+	alone.Observe(share("1", 10))
+	if got := alone.inUse(); got != "gpu" {
+		t.Errorf("with capacity that cannot be shared in use %q, want the device as a whole", got)
+	}
+}
