@@ -9,7 +9,8 @@
 //	claims, classes ─▶ Shape: selectors evaluated once for each device
 //	                       │
 //	                       ▼
-//	View: per node a Plan (devices, cost) or a Why, and all slices in order
+//	View: per node an Answer, a Plan (devices, cost) or a Why, and the
+//	      Scope: the slices that reach the node, in order
 //
 // A driver is understood by the standard fields alone: counters that are units
 // with a running number are a grid ("memory-slice-0" to "-7"), devices that take
@@ -17,9 +18,9 @@
 //
 // # Exactness
 //
-// The allocator stays the only judge: the order never changes a verdict, only
-// the choice. Where an order could change it, or the model does not know, the
-// natural order is kept and the allocator decides alone:
+// The allocator stays the only judge. The model says what it will say, and which
+// devices it will take in the order that it is shown. Where it cannot tell, or an
+// order could change the verdict, the answer is Unknown and the order natural:
 //
 //   - a selector that fails on some device (whether the allocator meets it
 //     depends on the order)
@@ -37,6 +38,7 @@
 //
 // # Cost
 //
-// A node is planned anew only when its devices, or the worth of free room,
-// changed since the shape was last asked for; all else is a lookup a node.
+// A claim that comes or goes costs its own devices. A node is planned anew only
+// when its devices, or the worth of free room, changed since the shape was last
+// asked for; all else is a lookup a node.
 package devices

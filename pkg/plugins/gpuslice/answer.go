@@ -6,6 +6,9 @@ import (
 	"sync"
 
 	v1 "k8s.io/api/core/v1"
+	resourceapi "k8s.io/api/resource/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/klog/v2"
 	fwk "k8s.io/kube-scheduler/framework"
 
@@ -182,7 +185,7 @@ func (p *GPUSlice) confirm(ctx context.Context, state fwk.CycleState, pod *v1.Po
 		return nil
 	}
 	if scope.Fresh && !asked {
-		p.disagree(ctx, pod, node, scope, status)
+		p.disagree(ctx, pod, r, node, scope, status)
 	}
 	return fwk.AsStatus(fmt.Errorf("devices for pod %s on node %s are no longer to be had: %s", klog.KObj(pod), nodeName, status.Message()))
 }
@@ -199,9 +202,28 @@ func (r *request) answeredBy() string {
 
 // disagree notes that the allocator refused what the model had found, though
 // nothing changed in between: the pod is tried again without the model.
-func (p *GPUSlice) disagree(ctx context.Context, pod *v1.Pod, node fwk.NodeInfo, scope *devices.Scope, status *fwk.Status) {
+func (p *GPUSlice) disagree(ctx context.Context, pod *v1.Pod, r *request, node fwk.NodeInfo, scope *devices.Scope, status *fwk.Status) {
 	metrics.Disagreements.WithLabelValues(p.handle.ProfileName()).Inc()
 	p.distrusted.Add(pod.UID, true)
-	klog.FromContext(ctx).Error(nil, "The allocator refused devices that the model had found; the pod is tried again without the model",
+	logger := klog.FromContext(ctx)
+	logger.Error(nil, "The allocator refused devices that the model had found; the pod is tried again without the model",
 		"pod", klog.KObj(pod), "node", klog.KObj(node.Node()), "planned", scope.Plan, "refused", status.Message())
+	text, err := r.view.Reproducer(scope, node.Node(), r.specs(), p.manager.DeviceClasses()).YAML()
+	if err != nil {
+		logger.Error(err, "What it takes to reproduce the disagreement cannot be written", "pod", klog.KObj(pod))
+		return
+	}
+	logger.Info("What it takes to reproduce the disagreement; save it and run hack/drafuzz -replay FILE", "pod", klog.KObj(pod), "reproducer", string(text))
+}
+
+// specs are the pod's claims without names, and without what drivers are told,
+// which may be confidential.
+func (r *request) specs() []*resourceapi.ResourceClaim {
+	out := make([]*resourceapi.ResourceClaim, len(r.asks))
+	for i, ask := range r.asks {
+		name := fmt.Sprintf("claim-%d", i)
+		out[i] = &resourceapi.ResourceClaim{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "default", UID: types.UID(name)}, Spec: *ask.Spec}
+		out[i].Spec.Devices.Config = nil
+	}
+	return out
 }

@@ -14,6 +14,12 @@
 //	published    1g@0  1g@1  1g@2 … 3g@0  3g@4  4g@0      first fit: 1g@0
 //	handed over  1g@6  1g@0  1g@1 … 3g@0  3g@4  4g@0      best fit:  1g@6, a 4g still fits
 //
+// That happens once for a pod, in Reserve, for the one node that was chosen. Until
+// then the model answers: Filter looks up whether the node has a plan. Only where
+// the model says that it cannot tell, the wrapped plugin is asked about a node
+// before, over what reaches that node. A pod of which a claim is allocated already
+// goes the wrapped plugin's way from PreFilter on.
+//
 // The score is the same judgement across nodes: the user's own order of
 // alternatives, the smallest device that suffices, then the least loss of usable
 // room (pkg/mig for slices, pkg/share for shares, whole GPUs and sets).

@@ -39,6 +39,8 @@ type request struct {
 	// plan is what the pod is expected to take of the node it was given.
 	plan   *devices.Plan
 	limits devices.Limits
+	// asks are the claims to allocate, and shape is what they ask for.
+	asks   []devices.Ask
 	shape  *devices.Shape
 	view   *devices.View
 	// extended are the resources that a device class serves on nodes without a
@@ -75,11 +77,8 @@ func (p *GPUSlice) read(pod *v1.Pod, asked *intent.Intent) *request {
 	r.cpu = resources.Resource.GetMilliCPU()
 	r.wants = inventory.PodGPUs(pod)
 	r.limits = devices.Limits{Memory: asked.GPU.MemoryBytes, Isolation: asked.GPU.Isolation}
-	asks := p.asks(pod, r)
-	if len(asks) == 0 {
-		r.fresh = false
-	} else {
-		if shape, err := p.manager.model.Shape(asks, r.limits, p.manager.DeviceClasses()); err == nil {
+	if r.asks = p.asks(pod, r); len(r.asks) > 0 {
+		if shape, err := p.manager.model.Shape(r.asks, r.limits, p.manager.DeviceClasses()); err == nil {
 			// An error is that of a class, which the wrapped plugin reports.
 			r.shape = shape
 		}
