@@ -40,7 +40,7 @@ bench: ## compare throughput with upstream's, at sizes for a coffee
 .PHONY: bench-full
 bench-full: ## compare throughput with upstream's, at upstream's sizes
 	mkdir -p bin
-	$(PERF) -bench '^BenchmarkFull$$' -count 3 -timeout 6h | go run ./hack/ratio -log bin/bench-full.log
+	go test ./test/perf ./test/speed -run '^$$' -bench '^BenchmarkFull$$' -count 3 -timeout 6h | go run ./hack/ratio -log bin/bench-full.log
 	$(TOOL) benchstat -col /profile -ignore /round bin/bench-full.log
 
 .PHONY: demo
@@ -55,6 +55,10 @@ update: ## rewrite what is generated: reference pages and the stories' answers
 .PHONY: fuzz
 fuzz: ## fuzz every target for 30 seconds
 	hack/fuzz.sh each 30
+
+.PHONY: fuzz-dra
+fuzz-dra: ## compare the device model with the in-tree allocator on 1,000,000 worlds
+	go run ./hack/drafuzz -n 1000000
 
 .PHONY: clean
 clean: ## remove what was built here

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // line is what "go test -bench" prints for one run.
@@ -24,6 +26,68 @@ const ratiosOf200And300And400 = `ratio: Basic/9Nodes plimsoll/default-all 1.50
 ratio: Basic/9Nodes plimsoll/default-sampled 0.75
 ratio: Basic/9Nodes default-sampled/default-all 2.00
 `
+
+// figuresLine is what "go test -bench" prints for one run of a benchmark that measures
+// more than throughput.
+func figuresLine(nodes, round int, profile, throughput, p99, heap string) string {
+	return fmt.Sprintf("BenchmarkFull/MIG/%dNodes/round=%d/profile=%s-2 \t 1\t %s megabytes-above-caches\t %s SchedulingThroughput/Average\t %s p99-ms\n",
+		nodes, round, profile, heap, throughput, p99)
+}
+
+func TestFigures(t *testing.T) {
+	in := figuresLine(9, 1, "default", "2", "900", "1.5") + figuresLine(9, 1, "plimsoll", "100", "7", "20") +
+		figuresLine(9, 2, "plimsoll", "300", "9", "30") + figuresLine(9, 2, "default", "2", "700", "2.5") +
+		"BenchmarkFull/MIG/Slope/round=1/profile=plimsoll-2 \t 1\t -0.25 us/node\n" +
+		figuresLine(99, 1, "plimsoll", "50", "80", "100")
+	const out = `ratio: MIG/9Nodes plimsoll/default 100.00
+figure: MIG/99Nodes plimsoll pods/s 50.00
+figure: MIG/99Nodes plimsoll p99-ms 80.00
+figure: MIG/99Nodes plimsoll megabytes-above-caches 100.00
+figure: MIG/9Nodes default pods/s 2.00
+figure: MIG/9Nodes default p99-ms 800.00
+figure: MIG/9Nodes default megabytes-above-caches 2.00
+figure: MIG/9Nodes plimsoll pods/s 200.00
+figure: MIG/9Nodes plimsoll p99-ms 8.00
+figure: MIG/9Nodes plimsoll megabytes-above-caches 25.00
+figure: MIG/Slope plimsoll us/node -0.25
+`
+	for _, c := range []struct {
+		name, in string
+		args     []string
+		out, err string
+	}{
+		{name: "of several profiles, of ours alone, and without throughput", in: in, out: out},
+		{
+			name: "within their limits", in: in, out: out,
+			args: []string{"-min", "MIG/9Nodes plimsoll/default=100", "-min", "MIG/99Nodes plimsoll pods/s=50", "-max", "MIG/99Nodes plimsoll p99-ms=80", "-max", "MIG/Slope plimsoll us/node=2"},
+		},
+		{name: "below a minimum", in: in, args: []string{"-min", "MIG/99Nodes plimsoll pods/s=60"}, out: out, err: "MIG/99Nodes plimsoll pods/s: 50.0000 is below the minimum of 60"},
+		{name: "above a maximum", in: in, args: []string{"-max", "MIG/99Nodes plimsoll p99-ms=79.9"}, out: out, err: "MIG/99Nodes plimsoll p99-ms: 80.0000 is above the maximum of 79.9"},
+		{name: "a maximum of nothing", in: in, args: []string{"-max", "MIG/1Nodes plimsoll p99-ms=1"}, out: out, err: "there is no such ratio or figure"},
+		{
+			name: "a figure that is no number keeps no limit", in: figuresLine(1, 1, "plimsoll", "1", "NaN", "1"), args: []string{"-max", "MIG/1Nodes plimsoll p99-ms=1"},
+			out: "figure: MIG/1Nodes plimsoll pods/s 1.00\nfigure: MIG/1Nodes plimsoll p99-ms NaN\nfigure: MIG/1Nodes plimsoll megabytes-above-caches 1.00\n",
+			err: "NaN is above the maximum of 1",
+		},
+		{
+			name: "theirs is missing in one round", in: strings.Replace(in, figuresLine(9, 1, "default", "2", "900", "1.5"), "", 1),
+			out: strings.NewReplacer("ratio: MIG/9Nodes plimsoll/default 100.00\n", "", "800.00", "700.00", "default megabytes-above-caches 2.00", "default megabytes-above-caches 2.50").Replace(out),
+			err: "MIG/9Nodes: no result of profile default in round 1",
+		},
+		{name: "two runs in one input", in: in + in, out: out, err: "round 1 is there twice"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var out, echo strings.Builder
+			err := run(c.args, strings.NewReader(c.in), &out, &echo)
+			if diff := cmp.Diff(c.out, out.String()); diff != "" {
+				t.Errorf("output (-want +got):\n%s", diff)
+			}
+			if c.err == "" && err != nil || c.err != "" && (err == nil || !strings.Contains(err.Error(), c.err)) {
+				t.Errorf("want error %q, got %v", c.err, err)
+			}
+		})
+	}
+}
 
 func TestRatios(t *testing.T) {
 	good := round(1, "200.0", "300.0", "400")

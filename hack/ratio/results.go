@@ -18,6 +18,10 @@ import (
 // metric is what is compared, in pods per second.
 const metric = "SchedulingThroughput/Average"
 
+// figures are the units of what is reported as it is, of benchmarks that measure any
+// of it; throughput is then reported, too.
+var figures = []string{"p99-ms", "mean-ms", "reserve-ms", "cpu-ms", "last/first", "megabytes-above-caches", "us/node"}
+
 // comparison is what the profiles of one benchmark are compared by.
 type comparison struct {
 	profiles []string
@@ -25,31 +29,50 @@ type comparison struct {
 	pairs [][2]string
 }
 
-// comparisons are told apart by whether a case has a profile that only the second
-// has; the first is the rule.
+// comparisons are told apart by whether a case has a profile that only one of the
+// others has; the first is the rule.
 var comparisons = []comparison{{
 	profiles: []string{"plimsoll", "default-all", "default-sampled"},
 	pairs:    [][2]string{{"plimsoll", "default-all"}, {"plimsoll", "default-sampled"}, {"default-sampled", "default-all"}},
 }, {
 	profiles: []string{"plimsoll", "without-topology"},
 	pairs:    [][2]string{{"plimsoll", "without-topology"}},
+}, {
+	profiles: []string{"plimsoll", "default"},
+	pairs:    [][2]string{{"plimsoll", "default"}},
 }}
 
-func comparisonOf(profiles map[string]samples) comparison {
-	if _, found := profiles["without-topology"]; found {
-		return comparisons[1]
+// alone is for a case with figures that was measured of ours only.
+var alone = comparison{profiles: []string{"plimsoll"}}
+
+func comparisonOf(profiles map[string]values) comparison {
+	for _, c := range comparisons[1:] {
+		if _, found := profiles[c.profiles[1]]; found {
+			return c
+		}
+	}
+	if ours := profiles["plimsoll"]; len(profiles) == 1 && ours.haveFigures() {
+		return alone
 	}
 	return comparisons[0]
 }
 
-// samples are the throughputs of one profile on one case by round.
+// samples are the values of one unit by round.
 type samples map[string]float64
 
-// results are samples by case and profile.
-type results map[string]map[string]samples
+// values are what was measured of one profile on one case, by unit.
+type values map[string]samples
 
-type ratio struct {
-	// name is "CASE OURS/THEIRS".
+func (v values) haveFigures() bool {
+	return slices.ContainsFunc(figures, func(unit string) bool { return v[unit] != nil })
+}
+
+// results are values by case and profile.
+type results map[string]map[string]values
+
+// named is a number that is printed.
+type named struct {
+	// name is "CASE OURS/THEIRS", or "CASE PROFILE UNIT" of a figure.
 	name  string
 	value float64
 }
@@ -103,20 +126,37 @@ func (r results) add(line []byte) error {
 	if profile == "" {
 		return nil
 	}
-	value, measured := result.Value(metric)
-	if !measured || !(value > 0) {
+	found := map[string]float64{}
+	for _, unit := range append([]string{metric}, figures...) {
+		if value, measured := result.Value(unit); measured {
+			found[unit] = value
+		}
+	}
+	throughput, measured := found[metric]
+	if len(found) == 0 || measured && !(throughput > 0) {
 		return fmt.Errorf("%s %s: no %s: nothing was measured, or it took too few seconds", where, profile, metric)
 	}
+	return r.put(where, profile, round, found)
+}
+
+// put takes in what was found in one round, by unit.
+func (r results) put(where, profile, round string, found map[string]float64) error {
 	if r[where] == nil {
-		r[where] = map[string]samples{}
+		r[where] = map[string]values{}
 	}
 	if r[where][profile] == nil {
-		r[where][profile] = samples{}
+		r[where][profile] = values{}
 	}
-	if _, twice := r[where][profile][round]; twice {
-		return fmt.Errorf("%s %s: round %s is there twice: is this the output of one run?", where, profile, round)
+	into := r[where][profile]
+	for _, unit := range sortedKeys(found) {
+		if into[unit] == nil {
+			into[unit] = samples{}
+		}
+		if _, twice := into[unit][round]; twice {
+			return fmt.Errorf("%s %s: round %s is there twice: is this the output of one run?", where, profile, round)
+		}
+		into[unit][round] = found[unit]
 	}
-	r[where][profile][round] = value
 	return nil
 }
 
@@ -151,11 +191,11 @@ func shortened(line []byte) string {
 }
 
 // ratios compares the medians of all cases. The error names what it misses.
-func (r results) ratios() ([]ratio, error) {
+func (r results) ratios() ([]named, error) {
 	if len(r) == 0 {
 		return nil, fmt.Errorf("no results: the input has no benchmark of a profile with %s", metric)
 	}
-	var ratios []ratio
+	var ratios []named
 	var errs []error
 	for _, where := range sortedKeys(r) {
 		if err := complete(where, r[where]); err != nil {
@@ -163,27 +203,50 @@ func (r results) ratios() ([]ratio, error) {
 			continue
 		}
 		for _, pair := range comparisonOf(r[where]).pairs {
-			ratios = append(ratios, ratio{
+			ratios = append(ratios, named{
 				name:  fmt.Sprintf("%s %s/%s", where, pair[0], pair[1]),
-				value: r[where][pair[0]].median() / r[where][pair[1]].median(),
+				value: r[where][pair[0]][metric].median() / r[where][pair[1]][metric].median(),
 			})
 		}
 	}
 	return ratios, errors.Join(errs...)
 }
 
+// figures returns the medians of all figures, case by case.
+func (r results) figures() []named {
+	var out []named
+	for _, where := range sortedKeys(r) {
+		for _, profile := range sortedKeys(r[where]) {
+			v := r[where][profile]
+			if !v.haveFigures() {
+				continue
+			}
+			name := where + " " + profile + " "
+			if v[metric] != nil {
+				out = append(out, named{name + "pods/s", v[metric].median()})
+			}
+			for _, unit := range figures {
+				if v[unit] != nil {
+					out = append(out, named{name + unit, v[unit].median()})
+				}
+			}
+		}
+	}
+	return out
+}
+
 // complete says which profile misses which round that another one has.
-func complete(where string, profiles map[string]samples) error {
+func complete(where string, profiles map[string]values) error {
 	rounds := map[string]bool{}
-	for _, s := range profiles {
-		for round := range s {
+	for _, v := range profiles {
+		for round := range v[metric] {
 			rounds[round] = true
 		}
 	}
 	var errs []error
 	for _, profile := range comparisonOf(profiles).profiles {
 		for _, round := range sortedKeys(rounds) {
-			if _, found := profiles[profile][round]; !found {
+			if _, found := profiles[profile][metric][round]; !found {
 				errs = append(errs, fmt.Errorf("%s: no result of profile %s in round %s", where, profile, round))
 			}
 		}

@@ -28,7 +28,6 @@ type Cluster struct {
 	nodes     []string
 	cancel    context.CancelFunc
 
-	claimsWatched <-chan struct{}
 	// version is that of the last object that was applied.
 	version int64
 	// applied are the pods that the API knows, so that binding one changes it
@@ -37,6 +36,8 @@ type Cluster struct {
 	// waiting are the pods that Permit holds, longest first.
 	waiting []waiting
 	askOnce map[string]bool
+	// writes: binding writes claims, see WriteClaims.
+	writes bool
 }
 
 // New returns a cluster of the given objects. Pods that name a node run on it;
@@ -44,9 +45,11 @@ type Cluster struct {
 // which the scheduler looks at them.
 func New(ctx context.Context, cfg *config.KubeSchedulerConfiguration, registry frameworkruntime.Registry, objects ...runtime.Object) (*Cluster, error) {
 	ctx, cancel := context.WithCancel(ctx)
-	client := fake.NewClientset(objects...)
+	// Not NewClientset, which keeps managed fields, and for that lists every type
+	// there is on every write.
+	client := fake.NewSimpleClientset(objects...)
 	informers := newObservedFactory(scheduler.NewInformerFactory(client, 0))
-	c := &Cluster{client: client, informers: informers, cancel: cancel, claimsWatched: watched(client),
+	c := &Cluster{client: client, informers: informers, cancel: cancel,
 		applied: map[types.UID]bool{}, askOnce: map[string]bool{}}
 	// Events would be recorded by a goroutine; nobody reads them here.
 	recorder := func(string) events.EventRecorderLogger { return &events.FakeRecorder{} }
@@ -67,19 +70,35 @@ func New(ctx context.Context, cfg *config.KubeSchedulerConfiguration, registry f
 		c.Close()
 		return nil, fmt.Errorf("reading the cluster: %w", err)
 	}
-	// The informers' store has no order, so the nodes are put in ours.
-	logger := klog.FromContext(ctx)
-	for _, obj := range objects {
-		if node, ok := obj.(*v1.Node); ok {
-			if err := sched.Cache.RemoveNode(logger, node); err != nil {
-				c.Close()
-				return nil, err
-			}
-			sched.Cache.AddNode(logger, node)
-			c.nodes = append(c.nodes, node.Name)
-		}
+	if err := c.order(ctx, objects); err != nil {
+		c.Close()
+		return nil, err
 	}
 	return c, nil
+}
+
+// order puts the scheduler's nodes in that of the objects, since the informers'
+// store has none. The nodes are those that plugins were told of, so that what they
+// keep of them is found again.
+func (c *Cluster) order(ctx context.Context, objects []runtime.Object) error {
+	logger := klog.FromContext(ctx)
+	stored := c.informers.Core().V1().Nodes().Lister()
+	for _, obj := range objects {
+		given, ok := obj.(*v1.Node)
+		if !ok {
+			continue
+		}
+		node, err := stored.Get(given.Name)
+		if err != nil {
+			return fmt.Errorf("reading node %s: %w", given.Name, err)
+		}
+		if err := c.sched.Cache.RemoveNode(logger, node); err != nil {
+			return fmt.Errorf("putting node %s in its place: %w", given.Name, err)
+		}
+		c.sched.Cache.AddNode(logger, node)
+		c.nodes = append(c.nodes, node.Name)
+	}
+	return nil
 }
 
 // Close stops the cluster's informers.

@@ -3,49 +3,17 @@ package offline
 import (
 	"context"
 	"fmt"
-	"time"
 
+	v1 "k8s.io/api/core/v1"
 	resourceapi "k8s.io/api/resource/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/wait"
-	"k8s.io/apimachinery/pkg/watch"
-	"k8s.io/client-go/kubernetes/fake"
 	clienttesting "k8s.io/client-go/testing"
+	"k8s.io/dynamic-resource-allocation/resourceclaim"
 	"k8s.io/dynamic-resource-allocation/structured"
 	"k8s.io/klog/v2"
 	fwk "k8s.io/kube-scheduler/framework"
 )
-
-// patience is how long the scheduler may take to see an object, and look how
-// often it is asked.
-const (
-	patience = 10 * time.Second
-	look     = time.Millisecond
-)
-
-// watched returns a channel that is closed once claims are watched: the fake
-// client forgets what was created between the list and the watch.
-func watched(client *fake.Clientset) <-chan struct{} {
-	began := make(chan struct{})
-	client.PrependWatchReactor("resourceclaims", func(action clienttesting.Action) (bool, watch.Interface, error) {
-		var options metav1.ListOptions
-		if a, ok := action.(clienttesting.WatchActionImpl); ok {
-			options = a.ListOptions
-		}
-		w, err := client.Tracker().Watch(action.GetResource(), action.GetNamespace(), options)
-		if err != nil {
-			return false, nil, err
-		}
-		select {
-		case <-began:
-		default:
-			close(began)
-		}
-		return true, w, nil
-	})
-	return began
-}
 
 // dra is what the scheduler knows of devices; all profiles share it.
 func (c *Cluster) dra() fwk.SharedDRAManager {
@@ -74,23 +42,69 @@ func (c *Cluster) waitForSlices(ctx context.Context, objects []runtime.Object) e
 	return nil
 }
 
-// AddClaims adds claims, and returns once the scheduler sees them.
+// AddClaims adds claims that do not exist yet, and returns once the scheduler and
+// every plugin that watches claims have seen them.
 func (c *Cluster) AddClaims(ctx context.Context, claims ...*resourceapi.ResourceClaim) error {
-	select {
-	case <-c.claimsWatched:
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 	for _, claim := range claims {
-		if _, err := c.client.ResourceV1().ResourceClaims(claim.Namespace).Create(ctx, claim, metav1.CreateOptions{}); err != nil {
+		claim = claim.DeepCopy()
+		resource, m, err := c.stamp(claim)
+		if err == nil {
+			err = c.client.Tracker().Create(resource, claim, m.GetNamespace())
+		}
+		if err != nil {
+			return fmt.Errorf("adding claim %s: %w", klog.KObj(claim), err)
+		}
+		if err := c.waitSeen(ctx, claim, versionOf(claim)); err != nil {
 			return err
 		}
-		err := wait.PollUntilContextTimeout(ctx, look, patience, true, func(context.Context) (bool, error) {
-			_, err := c.dra().ResourceClaims().Get(claim.Namespace, claim.Name)
-			return err == nil, nil
-		})
+	}
+	return nil
+}
+
+// WriteClaims has binding write what a pod holds of devices into its claims, as
+// upstream's does. Otherwise it stays in flight for good: that is as true, but every
+// pod counts all of it anew, which takes longer with every pod placed.
+func (c *Cluster) WriteClaims() {
+	c.writes = true
+	// The client leaves versions to the API server.
+	c.client.PrependReactor("update", "resourceclaims", func(action clienttesting.Action) (bool, runtime.Object, error) {
+		update, ok := action.(clienttesting.UpdateAction)
+		if !ok {
+			return false, nil, nil
+		}
+		_, _, err := c.stamp(update.GetObject())
+		return err != nil, nil, err
+	})
+}
+
+// writeClaims runs the PreBind plugins, and returns once what they wrote is seen.
+func (c *Cluster) writeClaims(ctx context.Context, w waiting) error {
+	status := w.fw.RunPreBindPreFlights(ctx, w.state, w.pod, w.pod.Spec.NodeName)
+	if status.IsSuccess() {
+		status = w.fw.RunPreBindPlugins(ctx, w.state, w.pod, w.pod.Spec.NodeName)
+	}
+	if !status.IsSuccess() && !status.IsSkip() {
+		return fmt.Errorf("binding pod %s: %w", klog.KObj(w.pod), status.AsError())
+	}
+	return c.eachClaim(w.pod, func(claim runtime.Object) error { return c.waitSeen(ctx, claim, versionOf(claim)) })
+}
+
+// eachClaim calls do for every claim that the pod names, as it is stored.
+func (c *Cluster) eachClaim(pod *v1.Pod, do func(runtime.Object) error) error {
+	for i := range pod.Spec.ResourceClaims {
+		name, _, err := resourceclaim.Name(pod, &pod.Spec.ResourceClaims[i])
 		if err != nil {
-			return fmt.Errorf("waiting for claim %s: %w", klog.KObj(claim), err)
+			return fmt.Errorf("pod %s: %w", klog.KObj(pod), err)
+		}
+		if name == nil {
+			continue
+		}
+		claim, err := c.client.Tracker().Get(resourceapi.SchemeGroupVersion.WithResource("resourceclaims"), pod.Namespace, *name)
+		if err == nil {
+			err = do(claim)
+		}
+		if err != nil {
+			return fmt.Errorf("claim %s of pod %s: %w", *name, klog.KObj(pod), err)
 		}
 	}
 	return nil

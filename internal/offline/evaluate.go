@@ -55,25 +55,35 @@ func (c *Cluster) Evaluate(ctx context.Context, pod *v1.Pod) (*Evaluation, error
 		e.Refused = status
 		return e, nil
 	}
-	var feasible []fwk.NodeInfo
-	for _, name := range c.nodes {
-		node, err := snapshot.NodeInfos().Get(name)
-		if err != nil {
+	nodes := make([]fwk.NodeInfo, len(c.nodes))
+	for i, name := range c.nodes {
+		if nodes[i], err = snapshot.NodeInfos().Get(name); err != nil {
 			return nil, err
 		}
-		answer := Answer{Node: name}
-		if !narrowed.AllNodes() && !narrowed.NodeNames.Has(name) {
-			answer.Status = fwk.NewStatus(fwk.UnschedulableAndUnresolvable, "node(s) didn't satisfy plugin(s) in PreFilter")
-		} else {
-			answer.Status = fw.RunFilterPluginsWithNominatedPods(ctx, e.state, pod, node)
-		}
-		if answer.Status.IsSuccess() {
-			answer.Status = nil
-			feasible = append(feasible, node)
-		}
-		e.Nodes = append(e.Nodes, answer)
 	}
-	return e, e.score(ctx, feasible)
+	return e, e.score(ctx, e.filter(ctx, narrowed, nodes))
+}
+
+// filter asks about the nodes, several at a time as upstream does, and returns
+// those that can take the pod.
+func (e *Evaluation) filter(ctx context.Context, narrowed *fwk.PreFilterResult, nodes []fwk.NodeInfo) []fwk.NodeInfo {
+	e.Nodes = make([]Answer, len(nodes))
+	e.fw.Parallelizer().Until(ctx, len(nodes), func(i int) {
+		a := &e.Nodes[i]
+		a.Node = nodes[i].Node().Name
+		if !narrowed.AllNodes() && !narrowed.NodeNames.Has(a.Node) {
+			a.Status = fwk.NewStatus(fwk.UnschedulableAndUnresolvable, "node(s) didn't satisfy plugin(s) in PreFilter")
+		} else if status := e.fw.RunFilterPluginsWithNominatedPods(ctx, e.state, e.pod, nodes[i]); !status.IsSuccess() {
+			a.Status = status
+		}
+	}, "offline")
+	var feasible []fwk.NodeInfo
+	for i := range e.Nodes {
+		if e.Nodes[i].Status == nil {
+			feasible = append(feasible, nodes[i])
+		}
+	}
+	return feasible
 }
 
 // AskOnce names plugins whose PreEnqueue knows nothing but what informers have
@@ -117,13 +127,11 @@ func (e *Evaluation) score(ctx context.Context, feasible []fwk.NodeInfo) error {
 	if !status.IsSuccess() {
 		return status.AsError()
 	}
-	byNode := make(map[string]fwk.NodePluginScores, len(scores))
-	for _, s := range scores {
-		byNode[s.Name] = s
-	}
-	for i := range e.Nodes {
-		if s, scored := byNode[e.Nodes[i].Node]; scored {
-			e.Nodes[i].Scores, e.Nodes[i].Total = s.Scores, s.TotalScore
+	// Scores come in the order of the nodes.
+	for i, at := 0, 0; i < len(e.Nodes) && at < len(scores); i++ {
+		if e.Nodes[i].Node == scores[at].Name {
+			e.Nodes[i].Scores, e.Nodes[i].Total = scores[at].Scores, scores[at].TotalScore
+			at++
 		}
 	}
 	return nil

@@ -34,10 +34,19 @@ type observedFactory struct {
 	handlers []*observedHandler
 	// stores are those of the informers that anybody asked for, by type of object.
 	stores map[reflect.Type]cache.Store
+	// more is closed, and replaced, when a handler is through with an object.
+	more chan struct{}
 }
 
+// patience is how long the scheduler may take to see an object or a plugin to make
+// up its mind, and look how often it is asked at least.
+const (
+	patience = 10 * time.Second
+	look     = time.Millisecond
+)
+
 func newObservedFactory(inner informers.SharedInformerFactory) *observedFactory {
-	return &observedFactory{SharedInformerFactory: inner, stores: map[reflect.Type]cache.Store{}}
+	return &observedFactory{SharedInformerFactory: inner, stores: map[reflect.Type]cache.Store{}, more: make(chan struct{})}
 }
 
 // waitForHandlers returns once all handlers have seen the cluster.
@@ -85,6 +94,34 @@ func (f *observedFactory) seen(kind reflect.Type, key, version string) (bool, er
 		}
 	}
 	return true, nil
+}
+
+// waitUntil returns once it is so. It looks again whenever a handler is through with
+// an object, and now and then, since an informer without handlers tells nobody.
+func (f *observedFactory) waitUntil(ctx context.Context, is func() (bool, error)) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for {
+		f.mu.Lock()
+		more := f.more
+		f.mu.Unlock()
+		if so, err := is(); so || err != nil {
+			return err
+		}
+		select {
+		case <-more:
+		case <-time.After(look):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+func (f *observedFactory) tellMore() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	close(f.more)
+	f.more = make(chan struct{})
 }
 
 // The groups' informers come from this factory.
@@ -146,7 +183,7 @@ func (i observedInformer) AddEventHandlerWithResyncPeriod(handler cache.Resource
 }
 
 func (i observedInformer) AddEventHandlerWithOptions(handler cache.ResourceEventHandler, options cache.HandlerOptions) (cache.ResourceEventHandlerRegistration, error) {
-	h := &observedHandler{inner: handler, kind: i.kind, versions: map[string]string{}}
+	h := &observedHandler{inner: handler, factory: i.factory, kind: i.kind, versions: map[string]string{}}
 	var err error
 	h.registration, err = i.SharedIndexInformer.AddEventHandlerWithOptions(h, options)
 	if err == nil {
@@ -161,6 +198,7 @@ func (i observedInformer) AddEventHandlerWithOptions(handler cache.ResourceEvent
 // through with.
 type observedHandler struct {
 	inner        cache.ResourceEventHandler
+	factory      *observedFactory
 	kind         reflect.Type
 	registration cache.ResourceEventHandlerRegistration
 
@@ -191,12 +229,13 @@ func (h *observedHandler) note(obj any, version string) {
 		return
 	}
 	h.mu.Lock()
-	defer h.mu.Unlock()
 	if version == "" {
 		delete(h.versions, key)
-		return
+	} else {
+		h.versions[key] = version
 	}
-	h.versions[key] = version
+	h.mu.Unlock()
+	h.factory.tellMore()
 }
 
 func (h *observedHandler) versionOf(key string) string {

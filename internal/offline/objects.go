@@ -13,7 +13,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/tools/cache"
 )
@@ -65,14 +64,9 @@ func (c *Cluster) Delete(ctx context.Context, objects ...runtime.Object) error {
 
 // write stores the object under a version that no other has.
 func (c *Cluster) write(object runtime.Object) (known bool, err error) {
-	resource, m, err := resourceOf(object)
+	resource, m, err := c.stamp(object)
 	if err != nil {
 		return false, err
-	}
-	c.version++
-	m.SetResourceVersion(strconv.FormatInt(c.version, 10))
-	if m.GetUID() == "" {
-		m.SetUID(types.UID(fmt.Sprintf("%s/%s/%s", resource.Resource, m.GetNamespace(), m.GetName())))
 	}
 	tracker := c.client.Tracker()
 	_, err = tracker.Get(resource, m.GetNamespace(), m.GetName())
@@ -85,16 +79,27 @@ func (c *Cluster) write(object runtime.Object) (known bool, err error) {
 	return true, tracker.Update(resource, object, m.GetNamespace())
 }
 
+// stamp gives the object a version that no other has, and a UID if it has none.
+func (c *Cluster) stamp(object runtime.Object) (schema.GroupVersionResource, metav1.Object, error) {
+	resource, m, err := resourceOf(object)
+	if err != nil {
+		return resource, nil, err
+	}
+	c.version++
+	m.SetResourceVersion(strconv.FormatInt(c.version, 10))
+	if m.GetUID() == "" {
+		m.SetUID(types.UID(fmt.Sprintf("%s/%s/%s", resource.Resource, m.GetNamespace(), m.GetName())))
+	}
+	return resource, m, nil
+}
+
 func (c *Cluster) waitSeen(ctx context.Context, object runtime.Object, version string) error {
 	key, err := cache.MetaNamespaceKeyFunc(object)
 	if err != nil {
 		return err
 	}
 	kind := reflect.TypeOf(object)
-	err = wait.PollUntilContextTimeout(ctx, look, patience, true, func(context.Context) (bool, error) {
-		return c.informers.seen(kind, key, version)
-	})
-	if err != nil {
+	if err := c.informers.waitUntil(ctx, func() (bool, error) { return c.informers.seen(kind, key, version) }); err != nil {
 		return fmt.Errorf("waiting until %v %s is seen: %w", kind, key, err)
 	}
 	return nil

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/klog/v2"
 	fwk "k8s.io/kube-scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
@@ -165,6 +166,11 @@ func decided(pod fwk.WaitingPod) (bool, error) {
 
 // bind tells everybody that the pod is on its node.
 func (c *Cluster) bind(ctx context.Context, w waiting) error {
+	if c.writes && len(w.pod.Spec.ResourceClaims) > 0 {
+		if err := c.writeClaims(ctx, w); err != nil {
+			return err
+		}
+	}
 	if c.applied[w.pod.UID] {
 		if err := c.Apply(ctx, w.pod); err != nil {
 			return err
@@ -180,14 +186,20 @@ func (c *Cluster) giveBack(ctx context.Context, w waiting) error {
 	return c.sched.Cache.ForgetPod(klog.FromContext(ctx), w.pod)
 }
 
-// Remove takes a pod that was placed away again, with what it holds.
+// Remove takes a pod that was placed away again, with what it holds. Claims that
+// were written are deleted, as those made from a template are with their pod.
 func (c *Cluster) Remove(ctx context.Context, e *Evaluation, node string) error {
 	w := waiting{e.pod.DeepCopy(), e.fw, e.state}
 	w.pod.Spec.NodeName = node
+	if c.writes {
+		if err := c.eachClaim(w.pod, func(claim runtime.Object) error { return c.Delete(ctx, claim) }); err != nil {
+			return err
+		}
+	}
 	if !c.applied[w.pod.UID] {
 		return c.giveBack(ctx, w)
 	}
-	if len(w.pod.Spec.ResourceClaims) > 0 {
+	if len(w.pod.Spec.ResourceClaims) > 0 && !c.writes {
 		// What it holds of devices was never written to its claims.
 		w.fw.RunReservePluginsUnreserve(ctx, w.state, w.pod, node)
 	}

@@ -35,16 +35,23 @@ func (h *holding) holds() *resourceapi.AllocationResult {
 	return h.observed
 }
 
-// Observe takes over a claim as the informers saw it. An older version than one
-// that was observed or written before changes nothing. It tells whether that is
-// news: an allocation of which the model did not know.
-func (m *Model) Observe(claim *resourceapi.ResourceClaim) (news bool) {
+// Observe takes over what the informers have of a claim now, which current returns:
+// nil if it is gone. That is asked while the model is locked, so that calls may
+// come late, and in any order: the last always leaves the latest state. An older
+// version than one that was written changes nothing. Observe tells whether there
+// is news: an allocation of which the model did not know.
+func (m *Model) Observe(namespace, name string, current func() *resourceapi.ResourceClaim) (news bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	claim := current()
+	if claim == nil {
+		m.gone(m.names[namespace+"/"+name])
+		return false
+	}
 	m.observe(claim)
 	h := m.claims[claim.UID]
 	news = h.observed != nil && !h.known
-	h.known = h.observed != nil
+	h.known = h.holds() != nil
 	return news
 }
 
@@ -65,13 +72,8 @@ func (m *Model) observe(claim *resourceapi.ResourceClaim) {
 	m.recount(claim.UID, h)
 }
 
-// Gone forgets a claim that was deleted, with all that was reserved for it.
-func (m *Model) Gone(claim *resourceapi.ResourceClaim) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.gone(claim.UID)
-}
-
+// gone forgets a claim that was deleted; what a cycle has reserved for it counts
+// until that lets go.
 func (m *Model) gone(uid types.UID) {
 	h := m.claims[uid]
 	if h == nil {

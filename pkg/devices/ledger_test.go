@@ -60,45 +60,45 @@ func TestADeviceCountsAsLongAsAnyoneMayHoldIt(t *testing.T) {
 		want string
 	}{
 		"from the cycle that reserves it, until it is given up": {
-			{func(m *Model) { m.Observe(free) }, ""},
+			{func(m *Model) { observe(m, free) }, ""},
 			{func(m *Model) { m.Reserve("1", taken) }, "a"},
 			{func(m *Model) { m.Release("1") }, ""},
 		},
 		"written, until the informers have seen that": {
-			{func(m *Model) { m.Observe(free); stored = free }, ""},
+			{func(m *Model) { observe(m, free); stored = free }, ""},
 			{func(m *Model) { m.Reserve("1", taken) }, "a"},
 			{func(m *Model) { written(m, taken) }, "a"},
 			{func(m *Model) { m.Release("1") }, "a"},
-			{func(m *Model) { m.Observe(claimed("c", "1", 2, "")) }, "a"}, // its finalizer was written
-			{func(m *Model) { m.Observe(taken) }, "a"},
-			{func(m *Model) { m.Observe(given) }, ""},
+			{func(m *Model) { observe(m, claimed("c", "1", 2, "")) }, "a"}, // its finalizer was written
+			{func(m *Model) { observe(m, taken) }, "a"},
+			{func(m *Model) { observe(m, given) }, ""},
 		},
 		"until a later version says otherwise": {
-			{func(m *Model) { m.Observe(free); stored = free }, ""},
+			{func(m *Model) { observe(m, free); stored = free }, ""},
 			{func(m *Model) { written(m, taken) }, "a"},
-			{func(m *Model) { m.Observe(given) }, ""},
-			{func(m *Model) { m.Observe(taken) }, ""}, // late
+			{func(m *Model) { observe(m, given) }, ""},
+			{func(m *Model) { observe(m, taken) }, ""}, // late
 		},
 		"not what was written, if the informers are further": {
-			{func(m *Model) { m.Observe(free); stored = given }, ""},
+			{func(m *Model) { observe(m, free); stored = given }, ""},
 			{func(m *Model) { m.Reserve("1", taken) }, "a"},
 			{func(m *Model) { written(m, taken) }, "a"},
 			{func(m *Model) { m.Release("1") }, ""},
 		},
 		"written and taken back": {
-			{func(m *Model) { m.Observe(free); stored = free }, ""},
+			{func(m *Model) { observe(m, free); stored = free }, ""},
 			{func(m *Model) { written(m, taken) }, "a"},
 			{func(m *Model) { m.Restore("default", "c") }, ""},
 			{func(m *Model) { m.Restore("default", "unknown") }, ""},
 		},
 		"until the claim is deleted": {
-			{func(m *Model) { m.Observe(taken) }, "a"},
-			{func(m *Model) { m.Gone(taken) }, ""},
+			{func(m *Model) { observe(m, taken) }, "a"},
+			{func(m *Model) { lose(m, taken) }, ""},
 		},
 		"deleted while a cycle holds on to it": {
-			{func(m *Model) { m.Observe(free) }, ""},
+			{func(m *Model) { observe(m, free) }, ""},
 			{func(m *Model) { m.Reserve("1", taken) }, "a"},
-			{func(m *Model) { m.Gone(free); stored = nil }, "a"},
+			{func(m *Model) { lose(m, free); stored = nil }, "a"},
 			{func(m *Model) { written(m, taken) }, "a"},
 			{func(m *Model) { m.Release("1") }, ""},
 		},
@@ -107,22 +107,22 @@ func TestADeviceCountsAsLongAsAnyoneMayHoldIt(t *testing.T) {
 			{func(m *Model) { written(m, taken) }, ""},
 		},
 		"deleted and created again unseen": {
-			{func(m *Model) { m.Observe(taken) }, "a"},
-			{func(m *Model) { m.Observe(claimed("c", "2", 9, "b")) }, "b"},
-			{func(m *Model) { m.Gone(claimed("c", "2", 9, "b")) }, ""},
+			{func(m *Model) { observe(m, taken) }, "a"},
+			{func(m *Model) { observe(m, claimed("c", "2", 9, "b")) }, "b"},
+			{func(m *Model) { lose(m, claimed("c", "2", 9, "b")) }, ""},
 		},
 		"reserved under another UID than it is written": {
 			{func(m *Model) { m.Reserve("made-up", claimed("special", "made-up", 0, "a")) }, "a"},
-			{func(m *Model) { m.Observe(claimed("c", "1", 2, "")); stored = claimed("c", "1", 2, "") }, "a"},
+			{func(m *Model) { observe(m, claimed("c", "1", 2, "")); stored = claimed("c", "1", 2, "") }, "a"},
 			{func(m *Model) { written(m, taken) }, "a"},
 			{func(m *Model) { m.Release("made-up") }, "a"},
-			{func(m *Model) { m.Gone(taken) }, ""},
+			{func(m *Model) { lose(m, taken) }, ""},
 		},
 		"by two claims, somebody's mistake": {
-			{func(m *Model) { m.Observe(taken) }, "a"},
-			{func(m *Model) { m.Observe(claimed("d", "2", 5, "a")) }, "a"},
-			{func(m *Model) { m.Gone(taken) }, "a"},
-			{func(m *Model) { m.Gone(claimed("d", "2", 5, "a")) }, ""},
+			{func(m *Model) { observe(m, taken) }, "a"},
+			{func(m *Model) { observe(m, claimed("d", "2", 5, "a")) }, "a"},
+			{func(m *Model) { lose(m, taken) }, "a"},
+			{func(m *Model) { lose(m, claimed("d", "2", 5, "a")) }, ""},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -134,8 +134,8 @@ func TestADeviceCountsAsLongAsAnyoneMayHoldIt(t *testing.T) {
 				}
 			}
 			// What is over is forgotten.
-			for _, uid := range []types.UID{"1", "2"} {
-				m.Gone(&resourceapi.ResourceClaim{ObjectMeta: metav1.ObjectMeta{UID: uid}})
+			for _, name := range []string{"c", "d"} {
+				lose(m, claimed(name, "", 0, ""))
 			}
 			if len(m.claims)+len(m.names)+len(m.uses) > 0 {
 				t.Errorf("left over: %v, %v, %v", m.claims, m.names, m.uses)
@@ -157,13 +157,15 @@ func TestNewsIsWhatOthersAllocated(t *testing.T) {
 		{claimed("d", "2", 5, ""), false},
 		{claimed("d", "2", 6, "c"), true},
 	} {
-		if got := m.Observe(step.claim); got != step.want {
+		if got := observe(m, step.claim); got != step.want {
 			t.Errorf("%s, version %s: news %t, want %t", step.claim.Name, step.claim.ResourceVersion, got, step.want)
 		}
 	}
 	m.Reserve("1", claimed("c", "1", 2, "a"))
-	if m.Observe(claimed("c", "1", 7, "a")) {
-		t.Error("what was reserved here is no news")
+	for version, device := range []string{"", "", "a"} { // its finalizer is written first
+		if observe(m, claimed("c", "1", 7+version, device)) {
+			t.Errorf("version %d: what was reserved here is no news", 7+version)
+		}
 	}
 }
 
@@ -182,11 +184,11 @@ func TestSharesAddUpAndAdminAccessTakesNothing(t *testing.T) {
 		do   func()
 		want string
 	}{
-		{func() { m.Observe(share("1", 10)) }, "10Gi of gpu, share of gpu"},
-		{func() { m.Observe(share("2", 5)) }, "15Gi of gpu, share of gpu, share of gpu"},
-		{func() { m.Observe(watcher) }, "15Gi of gpu, share of gpu, share of gpu"},
-		{func() { m.Gone(share("1", 10)) }, "5Gi of gpu, share of gpu"},
-		{func() { m.Gone(share("2", 5)) }, ""},
+		{func() { observe(m, share("1", 10)) }, "10Gi of gpu, share of gpu"},
+		{func() { observe(m, share("2", 5)) }, "15Gi of gpu, share of gpu, share of gpu"},
+		{func() { observe(m, watcher) }, "15Gi of gpu, share of gpu, share of gpu"},
+		{func() { lose(m, share("1", 10)) }, "5Gi of gpu, share of gpu"},
+		{func() { lose(m, share("2", 5)) }, ""},
 	} {
 		if step.do(); m.inUse() != step.want {
 			t.Errorf("step %d: in use %q, want %q", i+1, m.inUse(), step.want)
@@ -194,8 +196,17 @@ func TestSharesAddUpAndAdminAccessTakesNothing(t *testing.T) {
 	}
 	alone := NewModel(features, expressions)
 	alone.features.ConsumableCapacity = false
-	alone.Observe(share("1", 10))
+	observe(alone, share("1", 10))
 	if got := alone.inUse(); got != "gpu" {
 		t.Errorf("with capacity that cannot be shared in use %q, want the device as a whole", got)
 	}
+}
+
+// observe has a model see a claim, and lose has it see that one is gone.
+func observe(m *Model, claim *resourceapi.ResourceClaim) (news bool) {
+	return m.Observe(claim.Namespace, claim.Name, func() *resourceapi.ResourceClaim { return claim })
+}
+
+func lose(m *Model, claim *resourceapi.ResourceClaim) {
+	m.Observe(claim.Namespace, claim.Name, func() *resourceapi.ResourceClaim { return nil })
 }

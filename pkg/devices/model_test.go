@@ -311,12 +311,6 @@ func TestHardwareCountsGPUsNotDevices(t *testing.T) {
 	}
 }
 
-// FuzzTheAllocatorAgrees runs the comparison of verdicts on worlds of its own.
-func FuzzTheAllocatorAgrees(f *testing.F) {
-	f.Add(uint64(1 << 40))
-	f.Fuzz(func(t *testing.T, seed uint64) { compareVerdicts(t, seed, &tally{}) })
-}
-
 // BenchmarkView is what a pod's cycle pays on a cluster of eight-GPU nodes of
 // which one changed since the last.
 func BenchmarkView(b *testing.B) {

@@ -202,55 +202,6 @@ func TestStockOfOtherGPUs(t *testing.T) {
 	}
 }
 
-// TestPossibleIsWhatTheAllocatorReaches fills generated nodes with one size
-// after the other through the in-tree allocator.
-func TestPossibleIsWhatTheAllocatorReaches(t *testing.T) {
-	compared, some := 0, 0
-	for seed := range uint64(250) {
-		w := newWorld(seed)
-		m := NewModel(features, expressions)
-		refresh(m, w.slices, &w.allocated)
-		understood := !slices.ContainsFunc(m.all, func(n *node) bool {
-			return slices.ContainsFunc(n.pools, func(p *pool) bool { return p.opaque != "" })
-		})
-		for _, s := range m.Stock(NewWorth(nil, nil)) {
-			if s.Model != testDriver {
-				continue
-			}
-			for _, p := range s.Possible {
-				reached := w.fill(t, p.Partition)
-				if p.Count > reached || understood && p.Count != reached {
-					t.Errorf("seed %d: %d more %s are possible, the allocator reaches %d", seed, p.Count, p.Partition, reached)
-				}
-				compared, some = compared+1, some+min(1, reached)
-			}
-		}
-	}
-	t.Logf("%d counts compared, %d above 0", compared, some)
-	if compared < 500 || some < 250 {
-		t.Errorf("too few counts say anything: %d, %d above 0", compared, some)
-	}
-}
-
-// fill has the allocator place one size until it refuses.
-func (w *world) fill(t *testing.T, profile string) int {
-	t.Helper()
-	of := `device.attributes["gpu.example.com"]`
-	request := resourceapi.DeviceRequest{Name: "r", Exactly: &resourceapi.ExactDeviceRequest{DeviceClassName: "gpu", Count: 1,
-		AllocationMode: resourceapi.DeviceAllocationModeExactCount, Selectors: selectors(`"profile" in ` + of + ` && ` + of + `.profile == "` + profile + `"`)}}
-	filled := world{features: w.features, node: w.node, claims: []*resourceapi.ResourceClaim{{Spec: resourceapi.ResourceClaimSpec{
-		Devices: resourceapi.DeviceClaim{Requests: []resourceapi.DeviceRequest{request}}}}}, allocated: w.allocated}
-	filled.allocated.AllocatedDevices = w.allocated.AllocatedDevices.Clone()
-	for n := 0; ; n++ {
-		answer := ask(t, &filled, w.slices)
-		if !answer.fits {
-			return n
-		}
-		parts := strings.Split(answer.devices[0], "/")
-		filled.allocated.AllocatedDevices.Insert(structured.MakeDeviceID(parts[0], parts[1], parts[2]))
-	}
-}
-
 // TestPossibleIsWhatTheGeometryCounts compares with the tables of the model of
 // grids, on GPUs filled at random.
 func TestPossibleIsWhatTheGeometryCounts(t *testing.T) {
@@ -305,26 +256,33 @@ func TestStockFollowsChangesAndRemembersTheRest(t *testing.T) {
 // TestAScrapeMayComeAtAnyTime runs under the race detector: a cycle must see its
 // own state, whatever a scrape brought the model up to.
 func TestAScrapeMayComeAtAnyTime(t *testing.T) {
-	w := newWorld(3)
+	list, free := partitioned("gpu-a-01", onGrid, 2, nil), taken("gpu-a-01", "gpu-1-2g-0")
 	m := NewModel(features, expressions)
 	m.cel = testCEL
-	shape, err := m.Shape(w.asks(), Limits{}, testClasses)
+	of := `device.attributes["gpu.example.com"]`
+	claim := profile("")
+	claim.Devices.Requests[0].Exactly.DeviceClassName = "gpu"
+	claim.Devices.Requests[0].Exactly.Selectors = selectors(of + `.profile == "1g.10gb"`)
+	shape, err := m.Shape([]Ask{{Name: "gpu", Spec: claim}}, Limits{}, classes{"gpu": class("gpu", "")})
 	if err != nil {
 		t.Fatal(err)
 	}
 	worth := NewWorth(nil, nil)
-	want := look(m, w.slices, &w.allocated, shape, worth).Plan(w.node.Name)
+	want := look(m, list, free, shape, worth).Plan("gpu-a-01")
+	if want == nil {
+		t.Fatal("nothing is planned: the test would say nothing")
+	}
 	var wait sync.WaitGroup
 	for range 2 {
 		wait.Go(func() {
 			for i := range 100 {
-				refresh(m, w.slices[:i%(len(w.slices)+1)], taken(w.node.Name))
+				refresh(m, list[:i%(len(list)+1)], taken("gpu-a-01"))
 				m.Stock(worth)
 			}
 		})
 	}
 	for range 100 {
-		got := look(m, w.slices, &w.allocated, shape, worth).Plan(w.node.Name)
+		got := look(m, list, free, shape, worth).Plan("gpu-a-01")
 		if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Chosen{})); diff != "" {
 			t.Fatalf("the plan depends on scrapes (-want +got)\n%s", diff)
 		}

@@ -202,6 +202,18 @@ func (m *Model) matchesAny(n *node, s *Shape) bool {
 	return false
 }
 
+// GPUs are a node's GPUs as they are now, nil if it publishes none.
+func (m *Model) GPUs(node string) *NodeGPUs {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	n := m.nodes[node]
+	if n == nil {
+		return nil
+	}
+	m.settle()
+	return n.gpusOf()
+}
+
 // ordered returns the slices of a pool as the allocator shall see them.
 func (m *Model) ordered(e *entry, s *Shape, w *Worth) []*resourceapi.ResourceSlice {
 	if e.local == nil {

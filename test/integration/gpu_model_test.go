@@ -118,6 +118,13 @@ func TestBurstsThroughTwoProfilesNeverShareADevice(t *testing.T) {
 	const room = 4 * smallest
 	c.crowd("burst", room+6, "plimsoll", "plimsoll-dense")
 	c.served(room)
+	// No other test of this process has pods with claims in this profile.
+	for by, want := range map[string]bool{"model": true, "allocator": false, "cluster": false} {
+		n, err := testutil.GetCounterMetricValue(metrics.DeviceAnswers.WithLabelValues("plimsoll-dense", by))
+		if err != nil || n > 0 != want {
+			t.Errorf("%v attempts were answered by %s, %v; want any: %t", n, by, err, want)
+		}
+	}
 	for _, profile := range []string{"plimsoll", "plimsoll-dense"} {
 		n, err := testutil.GetCounterMetricValue(metrics.Disagreements.WithLabelValues(profile))
 		if err != nil || n != 0 {

@@ -14,6 +14,7 @@ import (
 	"k8s.io/component-base/metrics/testutil"
 	"k8s.io/dynamic-resource-allocation/cel"
 	"k8s.io/dynamic-resource-allocation/structured"
+	"k8s.io/klog/v2"
 	fwk "k8s.io/kube-scheduler/framework"
 	internalcache "k8s.io/kubernetes/pkg/scheduler/backend/cache"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
@@ -76,7 +77,10 @@ type fakeInner struct {
 	filtered []string
 }
 
-func (f *fakeInner) PreFilter(context.Context, fwk.CycleState, *v1.Pod, []fwk.NodeInfo) (*fwk.PreFilterResult, *fwk.Status) {
+func (f *fakeInner) PreFilter(_ context.Context, _ fwk.CycleState, pod *v1.Pod, _ []fwk.NodeInfo) (*fwk.PreFilterResult, *fwk.Status) {
+	if len(pod.Spec.ResourceClaims) == 0 {
+		return nil, fwk.NewStatus(fwk.Skip)
+	}
 	f.shown = nil
 	list, err := f.manager.ResourceSlices().ListWithDeviceTaintRules()
 	for _, s := range list {
@@ -143,8 +147,9 @@ func newBench(t *testing.T) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := &manager{SharedDRAManager: b.dra, model: devices.NewModel(structured.Features{PrioritizedList: true}, cel.Features{}),
-		claims: &claims{synced: func() bool { return true }, indexer: cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{byExtendedOwner: extendedOwner})}}
+	m := &manager{SharedDRAManager: b.dra, model: devices.NewModel(structured.Features{PrioritizedList: true}, cel.Features{})}
+	m.claims = newClaims(klog.Background(), cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{byExtendedOwner: extendedOwner}), b.dra, m.model)
+	m.claims.synced = func() bool { return true }
 	b.inner = &fakeInner{manager: m}
 	b.GPUSlice = &GPUSlice{handle: &fakeHandle{profile: t.Name(), snapshot: internalcache.NewSnapshot(nil, nodes)}, dra: b.inner, manager: m,
 		gpus: inventory.NewGPUs(), learner: learner, distrusted: lru.New(8), features: feature.Features{EnableDRAPrioritizedList: true}}
@@ -281,6 +286,44 @@ func TestWhatOnlyTheWrappedPluginKnows(t *testing.T) {
 				t.Errorf("answered by the model: %t, want %t", model, c.model)
 			}
 		})
+	}
+}
+
+// TestAPodIsNotTriedBeforeTheModelHasSeenWhy: the queue's handler of claims may be
+// earlier than the model's.
+func TestAPodIsNotTriedBeforeTheModelHasSeenWhy(t *testing.T) {
+	b := newBench(t)
+	held := &resourceapi.ResourceClaim{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "held", UID: "held", ResourceVersion: "1"}}
+	held.Status.Allocation = &resourceapi.AllocationResult{Devices: resourceapi.DeviceAllocationResult{Results: []resourceapi.DeviceRequestAllocationResult{
+		{Driver: "gpu.example.com", Pool: "node-a", Device: "gpu-0"}, {Driver: "gpu.example.com", Pool: "node-b", Device: "gpu-0"}}}}
+	given := held.DeepCopy()
+	given.ResourceVersion, given.Status.Allocation = "2", nil
+	hint := b.afterClaimChange(func(klog.Logger, *v1.Pod, any, any) (fwk.QueueingHint, error) { return fwk.Queue, nil })
+	for name, c := range map[string]struct {
+		stored *resourceapi.ResourceClaim
+		after  any
+	}{"deallocated": {given, given}, "deleted": {nil, nil}} {
+		if err := b.manager.claims.indexer.Replace([]any{held}, "1"); err != nil {
+			t.Fatal(err)
+		}
+		b.manager.claims.follow(held)
+		if _, passed := b.cycle(); len(passed) > 0 {
+			t.Fatalf("%v passed, though all is taken", passed)
+		}
+		var list []any
+		if c.stored != nil {
+			list = append(list, c.stored)
+		}
+		if err := b.manager.claims.indexer.Replace(list, "2"); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := hint(klog.Background(), b.pod, held, c.after); got != fwk.Queue || err != nil {
+			t.Errorf("%s: %v, %v; want the pod to be tried", name, got, err)
+		}
+		if _, passed := b.cycle(); len(passed) != 2 {
+			t.Errorf("%s: %v passed, want both nodes", name, passed)
+		}
+		lose(b.manager.model, held)
 	}
 }
 

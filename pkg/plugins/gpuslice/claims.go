@@ -1,6 +1,7 @@
 package gpuslice
 
 import (
+	"cmp"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -25,8 +26,12 @@ type claims struct {
 	indexer cache.Indexer
 	// synced: the model has seen all that there were at the start.
 	synced cache.InformerSynced
+	// follow has the model see what the informer has of a claim now.
+	follow func(*resourceapi.ResourceClaim)
 	// profiles are those that tell the model what they allocate.
 	profiles sync.Map
+	// last is the last event that hints were asked about.
+	last atomic.Pointer[event]
 	// strangers: another profile of this process allocates without telling.
 	strangers atomic.Bool
 }
@@ -41,24 +46,34 @@ func (c *claims) join(profile string) {
 // watchClaims has the model follow the claims.
 func watchClaims(logger klog.Logger, fh fwk.Handle, model *devices.Model) (*claims, error) {
 	informer := fh.SharedInformerFactory().Resource().V1().ResourceClaims().Informer()
-	out := &claims{indexer: informer.GetIndexer()}
+	out := newClaims(logger, informer.GetIndexer(), fh.SharedDRAManager().ResourceClaims(), model)
 	if _, known := out.indexer.GetIndexers()[byExtendedOwner]; !known {
 		if err := informer.AddIndexers(cache.Indexers{byExtendedOwner: extendedOwner}); err != nil {
 			return nil, fmt.Errorf("indexing resource claims by pod: %w", err)
 		}
 	}
-	tracker := fh.SharedDRAManager().ResourceClaims()
-	handler := onChange(func(claim *resourceapi.ResourceClaim) {
-		if model.Observe(claim) && tracker.GetPendingAllocation(claim.UID) != nil {
-			out.met(logger, claim)
-		}
-	}, model.Gone)
-	registration, err := informer.AddEventHandler(handler)
+	registration, err := informer.AddEventHandler(onChange(out.follow, out.follow))
 	if err != nil {
 		return nil, fmt.Errorf("watching resource claims: %w", err)
 	}
 	out.synced = registration.HasSynced
 	return out, nil
+}
+
+// event is what happened to a claim: nil before it was there, and after it is gone.
+type event struct{ was, is *resourceapi.ResourceClaim }
+
+// changed has the model follow the claim of an event, once for all pods that are
+// asked about.
+func (c *claims) changed(e event) {
+	claim := cmp.Or(e.is, e.was)
+	if c == nil || claim == nil {
+		return
+	}
+	if last := c.last.Load(); last == nil || *last != e {
+		c.follow(claim)
+		c.last.Store(&e)
+	}
 }
 
 // met notes that a profile allocates a claim without telling the model. Its claims
@@ -91,6 +106,17 @@ func (c *claims) strangerOn(node fwk.NodeInfo, tracker fwk.ResourceClaimTracker)
 		}
 	}
 	return nil
+}
+
+func newClaims(logger klog.Logger, indexer cache.Indexer, tracker fwk.ResourceClaimTracker, model *devices.Model) *claims {
+	c := &claims{indexer: indexer}
+	c.follow = func(claim *resourceapi.ResourceClaim) {
+		news := model.Observe(claim.Namespace, claim.Name, func() *resourceapi.ResourceClaim { return c.stored(claim) })
+		if news && tracker.GetPendingAllocation(claim.UID) != nil {
+			c.met(logger, claim)
+		}
+	}
+	return c
 }
 
 func extendedOwner(object any) ([]string, error) {

@@ -196,11 +196,11 @@ func TestAScrapeIsNeverStale(t *testing.T) {
 	claim := &resourceapi.ResourceClaim{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "late", UID: "late"}}
 	claim.Status.Allocation = &resourceapi.AllocationResult{Devices: resourceapi.DeviceAllocationResult{
 		Results: []resourceapi.DeviceRequestAllocationResult{{Driver: "gpu.example.com", Pool: "gpu-a-01", Device: "gpu-1-1g.40gb-1"}}}}
-	c.model.Observe(claim)
+	observe(c.model, claim)
 	if got := possible(c); got != 0 {
 		t.Errorf("a slice was allocated, and no pod scheduled since: %v are possible, want 0", got)
 	}
-	c.model.Gone(claim)
+	lose(c.model, claim)
 	s.slices = slices.DeleteFunc(s.slices, func(s *resourceapi.ResourceSlice) bool { return *s.Spec.NodeName == "gpu-a-01" })
 	if got := possible(c); got != -1 {
 		t.Errorf("the node's GPUs are not published any more, and yet %v are possible", got)
@@ -220,4 +220,13 @@ func TestPoolLabel(t *testing.T) {
 			t.Errorf("%q: error %v, want one that names the field", wrong, err)
 		}
 	}
+}
+
+// observe has a model see a claim, and lose has it see that one is gone.
+func observe(m *devices.Model, claim *resourceapi.ResourceClaim) (news bool) {
+	return m.Observe(claim.Namespace, claim.Name, func() *resourceapi.ResourceClaim { return claim })
+}
+
+func lose(m *devices.Model, claim *resourceapi.ResourceClaim) {
+	m.Observe(claim.Namespace, claim.Name, func() *resourceapi.ResourceClaim { return nil })
 }

@@ -31,11 +31,10 @@ type standing struct {
 	rank gpus.Rank
 }
 
-// compare puts the nodes in order for a pod that asks for GPUs, and tells
-// whether they differ. For any other pod Score reads the node itself.
+// compare puts the nodes in order, and tells whether they differ.
 func (p *GPUSlice) compare(ctx context.Context, state fwk.CycleState, pod *v1.Pod, r *request, nodes []fwk.NodeInfo) (bool, *fwk.Status) {
 	if !r.claims && r.units == nil {
-		return p.spare && p.gpus.Worth().Any(), nil
+		return p.compareBystander(r, nodes), nil
 	}
 	standings := make([]standing, len(nodes))
 	for i, node := range nodes {

@@ -40,9 +40,9 @@ type request struct {
 	plan   *devices.Plan
 	limits devices.Limits
 	// asks are the claims to allocate, and shape is what they ask for.
-	asks   []devices.Ask
-	shape  *devices.Shape
-	view   *devices.View
+	asks  []devices.Ask
+	shape *devices.Shape
+	view  *devices.View
 	// extended are the resources that a device class serves on nodes without a
 	// device plugin for them; the shape asks for them.
 	extended []v1.ResourceName

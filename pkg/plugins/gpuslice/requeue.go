@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	v1 "k8s.io/api/core/v1"
+	resourceapi "k8s.io/api/resource/v1"
 	"k8s.io/klog/v2"
 	fwk "k8s.io/kube-scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler/apis/config"
@@ -35,6 +36,10 @@ func (p *GPUSlice) EventsToRegister(ctx context.Context) ([]fwk.ClusterEventWith
 	served := false
 	for i := range events {
 		served = served || events[i].Event.Resource == fwk.Node
+		if events[i].Event.Resource == fwk.ResourceClaim {
+			events[i].Event.ActionType |= fwk.Delete
+			events[i].QueueingHintFn = p.afterClaimChange(events[i].QueueingHintFn)
+		}
 	}
 	if !served { // DRA is off
 		events = append(events, fwk.ClusterEventWithHint{Event: node})
@@ -42,6 +47,26 @@ func (p *GPUSlice) EventsToRegister(ctx context.Context) ([]fwk.ClusterEventWith
 	// Annotations have no action of their own, they come as a general update.
 	return append(events, fwk.ClusterEventWithHint{
 		Event: fwk.ClusterEvent{Resource: fwk.Pod, ActionType: fwk.Update}, QueueingHintFn: p.afterOwnChange}), nil
+}
+
+// afterClaimChange has the model see a claim before a pod is tried because of it:
+// our own handler of the informer may be later than the queue's. A claim that is
+// deleted in one go gives its devices back as well.
+func (p *GPUSlice) afterClaimChange(next fwk.QueueingHintFn) fwk.QueueingHintFn {
+	return func(logger klog.Logger, pod *v1.Pod, before, after any) (fwk.QueueingHint, error) {
+		was, is, err := util.As[*resourceapi.ResourceClaim](before, after)
+		if err != nil {
+			return fwk.Queue, err
+		}
+		p.manager.claims.changed(event{was, is})
+		if is != nil {
+			return next(logger, pod, before, after)
+		}
+		if was != nil && was.Status.Allocation != nil {
+			return fwk.Queue, nil
+		}
+		return fwk.QueueSkip, nil
+	}
 }
 
 // alone makes sure that the profile does not run DynamicResources as well.

@@ -1,0 +1,79 @@
+package gpuslice
+
+import (
+	"cmp"
+	"slices"
+
+	fwk "k8s.io/kube-scheduler/framework"
+
+	"plimsoll.dev/scheduler/pkg/gpus"
+	"plimsoll.dev/scheduler/pkg/share"
+)
+
+// bystand is what a node with GPUs loses to a pod that takes only its cores.
+type bystand struct {
+	name  string
+	loss  share.Loss
+	worth int64
+}
+
+// compareBystander puts the nodes in order for a pod that asks for no GPU: those
+// without any first, then those whose GPUs stay most useful with the cores that are
+// left, then those with the commonest. As long as nothing is known of what asks
+// for GPUs, Score compares how common they are.
+func (p *GPUSlice) compareBystander(r *request, nodes []fwk.NodeInfo) (differ bool) {
+	if !p.spare || !p.gpus.Worth().Any() {
+		return false
+	}
+	if p.learner.tasks.Outlook().Known() == 0 {
+		return true
+	}
+	task := &share.Task{CPUMilli: r.cpu}
+	var with []bystand
+	for _, node := range nodes {
+		worth := p.worthOf(node.Node())
+		if worth == 0 {
+			continue
+		}
+		b := bystand{name: node.Node().Name, worth: worth}
+		if model, idle := p.idleOf(node); len(idle) > 0 {
+			b.loss = coarsely(p.lossOf(task, model, idle, node))
+		}
+		with = append(with, b)
+	}
+	slices.SortFunc(with, func(a, b bystand) int { return cmp.Or(a.compare(b), cmp.Compare(a.name, b.name)) })
+	r.places = make(map[string]int64, len(with))
+	place := int64(0)
+	if len(with) < len(nodes) {
+		place = 1 // the others' is 0
+	}
+	for i := range with {
+		if i > 0 && with[i-1].compare(with[i]) != 0 {
+			place++
+		}
+		r.places[with[i].name] = place
+	}
+	return place > 0
+}
+
+func (a bystand) compare(b bystand) int {
+	return cmp.Or(cmp.Compare(a.loss, b.loss), cmp.Compare(a.worth, b.worth))
+}
+
+func coarsely(l share.Loss) share.Loss { return share.Loss(coarse(l)) }
+
+// idleOf is what is free of a node's GPUs, in thousandths, by what its driver
+// publishes or its device plugin counts.
+func (p *GPUSlice) idleOf(node fwk.NodeInfo) (model string, idle []int64) {
+	if facts := p.manager.model.GPUs(node.Node().Name); facts != nil {
+		return facts.Model, facts.Idle
+	}
+	var read gpus.Node
+	p.gpus.Read(node, &read)
+	if len(read.Offers) == 0 {
+		return "", nil
+	}
+	idle = make([]int64, maxGPUs)
+	n, model := read.Wholes(idle)
+	return model, idle[:n]
+}

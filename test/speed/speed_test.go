@@ -1,0 +1,123 @@
+package speed
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"testing"
+)
+
+// size is a cluster and how many pods are measured on it; 0 leaves a profile out.
+type size struct {
+	nodes, theirPods, ourPods int
+}
+
+var (
+	// fullSizes are those of BenchmarkFull. Upstream's profile schedules two pods a
+	// second on the first, one in eight seconds on the second.
+	fullSizes  = []size{{100, 40, 2000}, {400, 8, 4000}, {1000, 0, 5000}}
+	shortSizes = []size{{40, 60, 800}}
+)
+
+// BenchmarkFull compares ours and upstream's on clusters of some hundreds of GPUs
+// up to 8,000.
+func BenchmarkFull(b *testing.B) { benchmark(b, fullSizes) }
+
+// BenchmarkShort compares them on 320 GPUs.
+func BenchmarkShort(b *testing.B) { benchmark(b, shortSizes) }
+
+// benchmark runs all sizes, round after round. Results are named
+// PartitionableMIG/NNodes/round=N/profile=NAME.
+func benchmark(b *testing.B, sizes []size) {
+	const title = "PartitionableMIG"
+	costs := map[int]map[int]float64{} // of ours by round and nodes, in seconds per pod
+	for _, s := range sizes {
+		for round := range rounds {
+			batches := slices.DeleteFunc([]batch{{theirs, s.nodes, s.theirPods}, {ours, s.nodes, s.ourPods}}, func(m batch) bool { return m.pods == 0 })
+			if round%2 == 1 {
+				slices.Reverse(batches)
+			}
+			for _, m := range batches {
+				b.Run(fmt.Sprintf("%s/%dNodes/round=%d/profile=%s", title, s.nodes, round+1, m.profile.name), func(b *testing.B) {
+					r := runBatch(b, m)
+					if m.profile.name == ours.name {
+						if costs[round] == nil {
+							costs[round] = map[int]float64{}
+						}
+						costs[round][s.nodes] = r.all.perPod()
+					}
+				})
+			}
+		}
+	}
+	for round := range rounds {
+		smallest, largest := sizes[0].nodes, sizes[len(sizes)-1].nodes
+		low, high := costs[round][smallest], costs[round][largest]
+		if smallest == largest || low == 0 || high == 0 {
+			continue // not all were chosen
+		}
+		b.Run(fmt.Sprintf("%s/Slope/round=%d/profile=%s", title, round+1, ours.name), func(b *testing.B) {
+			b.ReportMetric(0, "ns/op")
+			b.ReportMetric((high-low)*1e6/float64(largest-smallest), "us/node")
+		})
+	}
+}
+
+func runBatch(b *testing.B, m batch) result {
+	r, err := m.run(b.Context())
+	if err != nil {
+		b.Fatal(err)
+	}
+	const milli, mega = 1e3, 1e-6
+	b.ReportMetric(0, "ns/op") // of no interest: most of it is the making of the cluster
+	b.ReportMetric(r.podsPerSecond, "SchedulingThroughput/Average")
+	b.ReportMetric(r.cpuPerPod*milli, "cpu-ms")
+	b.ReportMetric(r.all.Algorithm.quantile(0.99)*milli, "p99-ms")
+	b.ReportMetric(r.all.Algorithm.mean()*milli, "mean-ms")
+	b.ReportMetric(r.all.Reserve.mean()*milli, "reserve-ms")
+	b.ReportMetric(r.first.perPod()*milli, "first-ms")
+	b.ReportMetric(r.last.perPod()*milli, "last-ms")
+	b.ReportMetric(r.last.perPod()/r.first.perPod(), "last/first")
+	b.ReportMetric((float64(r.heapBytes)-float64(r.cachesBytes))*mega, "megabytes-above-caches")
+	b.ReportMetric(float64(r.cachesBytes)*mega, "megabytes-caches")
+	return r
+}
+
+// TestASmallBatchOfEachProfile runs everything that is measured once, and looks for
+// leftovers.
+func TestASmallBatchOfEachProfile(t *testing.T) {
+	for _, p := range []profile{theirs, ours} {
+		t.Run(p.name, func(t *testing.T) {
+			const pods = 12
+			r, err := batch{p, 4, pods}.run(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r.podsPerSecond <= 0 || r.cpuPerPod <= 0 {
+				t.Errorf("want pods per second and CPU per pod, got %g and %g", r.podsPerSecond, r.cpuPerPod)
+			}
+			for name, h := range map[string]histogram{"algorithm": r.all.Algorithm, "Reserve": r.all.Reserve} {
+				if h.Count < pods || h.Sum <= 0 || h.quantile(0.99) <= 0 {
+					t.Errorf("%s: want %d observations or more, got %v", name, pods, h)
+				}
+			}
+			if r.first.Algorithm.Count == 0 || r.last.Algorithm.Count == 0 || r.first.Algorithm.Count+r.last.Algorithm.Count > r.all.Algorithm.Count {
+				t.Errorf("want two parts of all observations, got %v and %v of %v", r.first, r.last, r.all)
+			}
+			const least, most = 1e6, 1e9
+			if r.cachesBytes < least || r.heapBytes < r.cachesBytes || r.heapBytes > most {
+				t.Errorf("want heaps of %g to %g bytes, the scheduler's the larger one, got %d and %d for the caches", least, most, r.heapBytes, r.cachesBytes)
+			}
+			for _, kind := range []string{"pods.v1.", "nodes.v1.", "resourceslices.v1.resource.k8s.io", "resourceclaims.v1.resource.k8s.io"} {
+				if !slices.Contains(r.kinds, kind) {
+					t.Errorf("no informer of %s among %v", kind, r.kinds)
+				}
+			}
+			if _, err := os.Stat(r.folder); !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("the API server's folder %s is still there: %v", r.folder, err)
+			}
+		})
+	}
+}
