@@ -51,7 +51,10 @@ type controllers struct {
 }
 
 // startControllers starts them all and waits until they know what there is.
-func (s *Stack) startControllers(ctx context.Context, _ Options) error {
+func (s *Stack) startControllers(ctx context.Context, o Options) error {
+	if o.NoControllers {
+		return nil
+	}
 	c, err := s.newControllers()
 	if err != nil {
 		return err

@@ -32,6 +32,9 @@ type Options struct {
 	// NoFakeNodes leaves nodes and pods as they are: nothing becomes Ready, Running or Succeeded, and a
 	// bound pod that is deleted stays until somebody deletes it with a grace period of 0.
 	NoFakeNodes bool
+	// NoControllers leaves out kube-controller-manager's part: claims are not made from templates, owned
+	// objects stay when their owner goes, no workload has pods. For measuring a scheduler by itself.
+	NoControllers bool
 	// Progress, when set, is called from Start's goroutine with each component that has come up.
 	Progress func(step string)
 }

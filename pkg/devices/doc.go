@@ -30,6 +30,9 @@
 //     over alternatives: of each request the allocator remembers only the device
 //     it added last
 //   - pools that are not on one node alone
+//   - two drivers' pools of one name with counters on one node; a device in use by
+//     shares that is not published as shared any more
+//   - what a switched-off feature would decide, and attributes that may be lists
 //
 // In-tree quirks that no order touches: counters are kept by the name of the
 // pool, not by driver; one counter below zero refuses every device of the pool

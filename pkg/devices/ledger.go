@@ -69,7 +69,7 @@ func (m *Model) observe(claim *resourceapi.ResourceClaim) {
 	if version >= h.assumedSince {
 		h.assumed, h.assumedSince = nil, 0
 	}
-	m.recount(claim.UID, h)
+	m.recount(h)
 }
 
 // gone forgets a claim that was deleted; what a cycle has reserved for it counts
@@ -80,7 +80,7 @@ func (m *Model) gone(uid types.UID) {
 		return
 	}
 	h.observed, h.assumed, h.assumedSince, h.deleted = nil, nil, 0, true
-	m.recount(uid, h)
+	m.recount(h)
 	if h.pending == nil {
 		m.dropClaim(uid, h)
 	}
@@ -98,7 +98,7 @@ func (m *Model) Reserve(uid types.UID, claim *resourceapi.ResourceClaim) {
 		m.claims[uid] = h
 	}
 	h.pending, h.known = claim.Status.Allocation, true
-	m.recount(uid, h)
+	m.recount(h)
 }
 
 // Release notes that nothing is reserved for a claim any more, be it that it was
@@ -111,7 +111,7 @@ func (m *Model) Release(uid types.UID) {
 		return
 	}
 	h.pending = nil
-	m.recount(uid, h)
+	m.recount(h)
 	if h.deleted {
 		m.dropClaim(uid, h)
 	}
@@ -132,7 +132,7 @@ func (m *Model) Written(claim *resourceapi.ResourceClaim, current func() *resour
 	h := m.claims[claim.UID]
 	if version := versionOf(claim); version > h.observedVersion {
 		h.assumed, h.assumedSince, h.known = claim.Status.Allocation, version, true
-		m.recount(claim.UID, h)
+		m.recount(h)
 	}
 }
 
@@ -146,7 +146,7 @@ func (m *Model) Restore(namespace, name string) {
 	}
 	h := m.claims[uid]
 	h.assumed, h.assumedSince = nil, 0
-	m.recount(uid, h)
+	m.recount(h)
 }
 
 // holdingOf finds or makes the record of a claim that the informers know.
@@ -169,7 +169,7 @@ func (m *Model) dropClaim(uid types.UID, h *holding) {
 }
 
 // recount marks the devices that a claim holds now, and no others.
-func (m *Model) recount(uid types.UID, h *holding) {
+func (m *Model) recount(h *holding) {
 	now := h.holds()
 	if now == h.counted {
 		return

@@ -22,6 +22,10 @@ type selector struct {
 	tolerations []resourceapi.DeviceToleration
 	requests    map[resourceapi.QualifiedName]resource.Quantity
 	sized       bool
+	// reads is what the selectors look at, nil if that cannot be told; twins are
+	// their answers for devices that are alike in that.
+	reads reads
+	twins map[string]twin
 }
 
 // match is a selector's answer for each device of a pool.
@@ -61,8 +65,13 @@ func (m *Model) selectorFor(d *detail, class *resourceapi.DeviceClass) (*selecto
 	if d.capacity != nil {
 		s.requests = d.capacity.Requests
 	}
+	s.reads, s.twins = reads{}, map[string]twin{}
 	for _, one := range append(slices.Clone(class.Spec.Selectors), d.selectors...) {
 		s.sized = s.sized || strings.Contains(one.CEL.Expression, "device.capacity[")
+		compiled := m.cel.GetOrCompile(one.CEL.Expression)
+		if s.reads != nil && (compiled.Error != nil || !s.reads.add(compiled.Environment, one.CEL.Expression)) {
+			s.reads = nil
+		}
 	}
 	m.selectors[string(key)] = s
 	return s, nil
@@ -88,15 +97,12 @@ func (m *Model) evaluate(p *pool, s *selector) *match {
 		if len(d.spec.BindingConditions) > 0 && !m.features.DeviceBindingAndStatus {
 			continue
 		}
+		t := m.judge(p, d, s)
+		out.ofClass[i], out.selected[i], out.err = t.ofClass, t.selected, firstError(out.err, t.err)
+		if !t.selected {
+			continue
+		}
 		var err error
-		if out.ofClass[i], err = m.accepts(p, d, s.ofClass); err != nil || !out.ofClass[i] {
-			out.err = firstError(out.err, err)
-			continue
-		}
-		if out.selected[i], err = m.accepts(p, d, s.own); err != nil || !out.selected[i] {
-			out.err = firstError(out.err, err)
-			continue
-		}
 		out.needs[i], out.fits[i], err = m.needs(d, s)
 		out.err = firstError(out.err, err)
 		out.open[i] = !m.features.DeviceTaints || tolerated(d.spec.Taints, s.tolerations)
@@ -105,6 +111,34 @@ func (m *Model) evaluate(p *pool, s *selector) *match {
 		}
 	}
 	return out
+}
+
+// maxTwins bounds what a selector remembers: beyond, it begins anew.
+const maxTwins = 4096
+
+// judge evaluates the selectors on a device, or remembers what they said of one
+// that is alike.
+func (m *Model) judge(p *pool, d *device, s *selector) twin {
+	key, alike := "", false
+	if s.reads != nil {
+		key, alike = s.reads.keyOf(p.id.driver, d.spec)
+	}
+	if alike {
+		if known, found := s.twins[key]; found {
+			return known
+		}
+	}
+	var t twin
+	if t.ofClass, t.err = m.accepts(p, d, s.ofClass); t.err == nil && t.ofClass {
+		t.selected, t.err = m.accepts(p, d, s.own)
+	}
+	if alike {
+		if len(s.twins) >= maxTwins {
+			clear(s.twins)
+		}
+		s.twins[key] = t
+	}
+	return t
 }
 
 func firstError(known, err error) error {

@@ -14,7 +14,7 @@ import (
 // serveAPI is the role of API server and etcd.
 func serveAPI(q questions) error {
 	stack.Quiet()
-	s, err := stack.Start(q.ctx, stack.Options{NoFakeNodes: true})
+	s, err := stack.Start(q.ctx, stack.Options{NoFakeNodes: true, NoControllers: true})
 	if err != nil {
 		return err
 	}

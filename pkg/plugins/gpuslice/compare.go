@@ -36,32 +36,79 @@ func (p *GPUSlice) compare(ctx context.Context, state fwk.CycleState, pod *v1.Po
 	if !r.claims && r.units == nil {
 		return p.compareBystander(r, nodes), nil
 	}
-	standings := make([]standing, len(nodes))
-	for i, node := range nodes {
-		s := &standings[i]
-		s.name = node.Node().Name
+	kinds := kinds{found: map[rating]int{}}
+	r.places = make(map[string]int64, len(nodes))
+	for _, node := range nodes {
+		name := node.Node().Name
+		s := standing{name: name}
 		if r.claims {
 			listed, status := p.listed(ctx, state, pod, r, node)
 			if !status.IsSuccess() {
 				return false, status
 			}
 			s.listed = listed
-			p.standDevices(s, r, node)
+			p.standDevices(&s, r, node)
 		}
 		if r.units != nil {
-			p.standUnits(s, r, node)
+			p.standUnits(&s, r, node)
 		}
+		r.places[name] = int64(kinds.of(&s))
 	}
-	slices.SortFunc(standings, func(a, b standing) int { return cmp.Or(better(&a, &b), cmp.Compare(a.name, b.name)) })
-	r.places = make(map[string]int64, len(standings))
+	places, differ := kinds.places()
+	for name, kind := range r.places {
+		r.places[name] = places[kind]
+	}
+	return differ, nil
+}
+
+// rating is all of a standing that better looks at.
+type rating struct {
+	listed       int64
+	claims       bool
+	cost         devices.Cost
+	units, whole bool
+	loss         int64
+	rank         gpus.Rank
+}
+
+// kinds are standings that are rated alike: a thousand nodes are of a few.
+type kinds struct {
+	found map[rating]int
+	list  []standing
+}
+
+func (k *kinds) of(s *standing) int {
+	rated := rating{listed: s.listed, units: s.units, whole: s.whole, loss: coarse(s.loss), rank: s.rank}
+	if s.plan != nil {
+		rated.claims, rated.cost = true, s.plan.Cost
+	}
+	at, known := k.found[rated]
+	if !known {
+		at = len(k.list)
+		k.found[rated] = at
+		k.list = append(k.list, *s)
+	}
+	return at
+}
+
+// places are those of the kinds, 0 the best, and whether there are several.
+func (k *kinds) places() (places []int64, differ bool) {
+	order := make([]int, len(k.list))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(a, b int) int {
+		return cmp.Or(better(&k.list[a], &k.list[b]), cmp.Compare(k.list[a].name, k.list[b].name))
+	})
+	places = make([]int64, len(order))
 	place := int64(0)
-	for i := range standings {
-		if i > 0 && better(&standings[i-1], &standings[i]) != 0 {
+	for i, at := range order {
+		if i > 0 && better(&k.list[order[i-1]], &k.list[at]) != 0 {
 			place++
 		}
-		r.places[standings[i].name] = place
+		places[at] = place
 	}
-	return place > 0, nil
+	return places, place > 0
 }
 
 // better is negative if a is. Nodes that differ in nothing are left to the
