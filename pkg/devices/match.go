@@ -149,13 +149,17 @@ func firstError(known, err error) error {
 }
 
 func (m *Model) accepts(p *pool, d *device, selectors []resourceapi.DeviceSelector) (bool, error) {
+	shareable := d.spec.AllowMultipleAllocations
+	if f := &m.features; !f.ConsumableCapacity && !f.DeviceBindingAndStatus && !f.ListTypeAttributes {
+		shareable = nil // the oldest in-tree allocator, which serves then, does not say so
+	}
 	for i := range selectors {
 		compiled := m.cel.GetOrCompile(selectors[i].CEL.Expression)
 		if compiled.Error != nil {
 			return false, fmt.Errorf("compiling selector %d: %w", i, compiled.Error)
 		}
 		ok, _, err := compiled.DeviceMatches(context.Background(), cel.Device{
-			Driver: p.id.driver, AllowMultipleAllocations: d.spec.AllowMultipleAllocations,
+			Driver: p.id.driver, AllowMultipleAllocations: shareable,
 			Attributes: d.spec.Attributes, Capacity: d.spec.Capacity})
 		if err != nil {
 			return false, fmt.Errorf("evaluating selector %d: %w", i, err)
