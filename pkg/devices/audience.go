@@ -2,58 +2,54 @@ package devices
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
-	"strings"
 
 	v1 "k8s.io/api/core/v1"
 	resourceapi "k8s.io/api/resource/v1"
 	"k8s.io/component-helpers/scheduling/corev1/nodeaffinity"
 )
 
-// audience is the nodes that a pool which is not on one node alone reaches with
-// some device. Pools that say the same of nodes share one.
-type audience struct {
-	names     map[string]bool
-	selectors []*nodeaffinity.NodeSelector
-	// all: every node, be it that a slice says so or that a selector cannot be
+// selection is what slices or devices of pools that are not on one node alone say
+// of the nodes they are for. All that say the same share one.
+type selection struct {
+	name     string
+	selector *nodeaffinity.NodeSelector
+	// all: every node, be it that a slice says so or that its selector cannot be
 	// read. The allocator looks again.
 	all bool
+	// seat is its place among all selections.
+	seat int
 }
 
-// reach is which audiences a node is in.
+func (s *selection) includes(node *v1.Node) bool {
+	switch {
+	case s.all:
+		return true
+	case s.selector != nil:
+		return s.selector.Match(node)
+	}
+	return s.name == node.Name
+}
+
+// reach is which selections include a node.
 type reach struct {
 	// labelled is the node as it was judged: informers replace what changes.
 	labelled *v1.Node
-	// key is one bit for each audience.
+	// key has one digit for each selection.
 	key string
 }
 
-// audienceOf finds the audience of a pool, or makes it.
-func (m *Model) audienceOf(list []*resourceapi.ResourceSlice) *audience {
-	var parts []string
-	out := &audience{names: map[string]bool{}}
+// maxReaches bounds how many nodes are remembered: beyond, it begins anew.
+const maxReaches = 20_000
+
+// selectionsOf lists those of a pool.
+func (m *Model) selectionsOf(list []*resourceapi.ResourceSlice) []*selection {
+	var out []*selection
 	add := func(name *string, all *bool, selector *v1.NodeSelector) {
-		switch {
-		case name != nil && *name != "":
-			if !out.names[*name] {
-				out.names[*name] = true
-				parts = append(parts, "name "+*name)
-			}
-		case all != nil && *all:
-			out.all = true
-		case selector != nil:
-			key, err := json.Marshal(selector)
-			if err != nil || slices.Contains(parts, string(key)) {
-				out.all = out.all || err != nil
-				return
-			}
-			parts = append(parts, string(key))
-			compiled, err := nodeaffinity.NewNodeSelector(selector)
-			if err != nil {
-				out.all = true
-				return
-			}
-			out.selectors = append(out.selectors, compiled)
+		found := m.selectionOf(name, all, selector)
+		if found != nil && !slices.Contains(out, found) {
+			out = append(out, found)
 		}
 	}
 	for _, s := range list {
@@ -66,52 +62,71 @@ func (m *Model) audienceOf(list []*resourceapi.ResourceSlice) *audience {
 			add(d.NodeName, d.AllNodes, d.NodeSelector)
 		}
 	}
-	slices.Sort(parts)
-	key := strings.Join(parts, "\n")
-	if out.all {
-		key = "all"
-	}
-	if known := m.audiences[key]; known != nil {
-		return known
-	}
-	m.audiences[key] = out
 	return out
 }
 
-func (a *audience) includes(node *v1.Node) bool {
-	return a.all || a.names[node.Name] ||
-		slices.ContainsFunc(a.selectors, func(s *nodeaffinity.NodeSelector) bool { return s.Match(node) })
+// selectionOf finds a selection, or makes it; nil for one that selects nothing.
+func (m *Model) selectionOf(name *string, all *bool, selector *v1.NodeSelector) *selection {
+	made := &selection{}
+	key := "all"
+	switch {
+	case name != nil && *name != "":
+		made.name, key = *name, "name "+*name
+	case all != nil && *all:
+		made.all = true
+	case selector != nil:
+		text, err := json.Marshal(selector)
+		if err == nil {
+			made.selector, err = nodeaffinity.NewNodeSelector(selector)
+			key = string(text)
+		}
+		if made.all = err != nil; made.all {
+			key = "all"
+		}
+	default:
+		return nil
+	}
+	if known := m.selections[key]; known != nil {
+		return known
+	}
+	m.selections[key] = made
+	return made
 }
 
-// seat lists the audiences of the pools as they are now, and forgets the others
-// and which nodes were in them.
+// seat numbers the selections of the pools as they are now, and forgets the others
+// and which nodes they included.
 func (m *Model) seat() {
 	m.seats = m.seats[:0:0]
 	m.reaches = map[string]*reach{}
-	at := map[*audience]int{}
+	seated := map[*selection]bool{}
 	for _, e := range m.foreign {
-		if _, seated := at[e.audience]; !seated {
-			at[e.audience] = len(m.seats)
-			m.seats = append(m.seats, e.audience)
+		for _, s := range e.selections {
+			if !seated[s] {
+				seated[s] = true
+				s.seat = len(m.seats)
+				m.seats = append(m.seats, s)
+			}
 		}
-		e.seat = at[e.audience]
 	}
-	for key, a := range m.audiences {
-		if _, seated := at[a]; !seated {
-			delete(m.audiences, key)
+	for key, s := range m.selections {
+		if !seated[s] {
+			delete(m.selections, key)
 		}
 	}
 }
 
-// reachOf tells which audiences a node is in.
+// reachOf tells which selections include a node.
 func (m *Model) reachOf(node *v1.Node) *reach {
 	if known := m.reaches[node.Name]; known != nil && known.labelled == node {
 		return known
 	}
+	if len(m.reaches) >= maxReaches {
+		clear(m.reaches)
+	}
 	key := make([]byte, len(m.seats))
-	for i, a := range m.seats {
+	for i, s := range m.seats {
 		key[i] = '0'
-		if a.includes(node) {
+		if s.includes(node) {
 			key[i] = '1'
 		}
 	}
@@ -120,8 +135,13 @@ func (m *Model) reachOf(node *v1.Node) *reach {
 	return out
 }
 
+// reaches tells whether a pool has something for a node.
+func (e *entry) reaches(key string) bool {
+	return slices.ContainsFunc(e.selections, func(s *selection) bool { return key[s.seat] == '1' })
+}
+
 // Alike returns a key that is the same for nodes of which the allocator says the
-// same: they publish nothing of their own, and reach the same of what others
+// same: they publish nothing of their own, and reach the very same of what others
 // publish. It reports false for a node that publishes something.
 func (v *View) Alike(node *v1.Node) (string, bool) {
 	if _, local := v.index[node.Name]; local {
@@ -132,5 +152,5 @@ func (v *View) Alike(node *v1.Node) (string, bool) {
 	if v.m.nodes[node.Name] != nil {
 		return "", false // published since
 	}
-	return v.m.reachOf(node).key, true
+	return fmt.Sprint(v.m.published, " ", v.m.reachOf(node).key), true
 }

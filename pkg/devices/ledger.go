@@ -55,6 +55,17 @@ func (m *Model) Observe(namespace, name string, current func() *resourceapi.Reso
 	return news
 }
 
+// Freed counts how often a claim gave back what it held.
+func (m *Model) Freed() uint64 { return m.freed.Load() }
+
+// Knows tells whether the model counts an allocation of a claim.
+func (m *Model) Knows(uid types.UID) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	h := m.claims[uid]
+	return h != nil && h.holds() != nil
+}
+
 func (m *Model) observe(claim *resourceapi.ResourceClaim) {
 	key := claim.Namespace + "/" + claim.Name
 	if former, found := m.names[key]; found && former != claim.UID {
@@ -179,6 +190,8 @@ func (m *Model) recount(h *holding) {
 	}
 	if now != nil {
 		m.count(now, 1)
+	} else {
+		m.freed.Add(1)
 	}
 	h.counted = now
 }

@@ -82,7 +82,7 @@ func (m *Model) match(p *pool, s *selector) *match {
 	if known := p.matches[s]; known != nil {
 		return known
 	}
-	m.budget -= len(p.devices) * costOfMatch
+	m.budget -= 4 * len(p.devices) // telling which are alike
 	answer := m.evaluate(p, s)
 	p.matches[s] = answer
 	return answer
@@ -128,6 +128,7 @@ func (m *Model) judge(p *pool, d *device, s *selector) twin {
 			return known
 		}
 	}
+	m.budget -= costOfMatch
 	var t twin
 	if t.ofClass, t.err = m.accepts(p, d, s.ofClass); t.err == nil && t.ofClass {
 		t.selected, t.err = m.accepts(p, d, s.own)

@@ -30,12 +30,12 @@ type Model struct {
 	pools     map[poolID]*entry
 	order     []*entry // as handed to the allocator
 	foreign   []*entry // those of them that are not on one node alone
-	// audiences are the nodes that these reach, by what their slices say, seats
-	// the same in their order, and reaches the nodes that were judged.
-	audiences map[string]*audience
-	seats     []*audience
-	reaches   map[string]*reach
-	nodes     map[string]*node
+	// selections are the nodes that these are for, by what they say, seats the same
+	// in their order, and reaches the nodes that were judged.
+	selections map[string]*selection
+	seats      []*selection
+	reaches    map[string]*reach
+	nodes      map[string]*node
 	// index finds a node's place in all; it is replaced, never changed.
 	index map[string]int
 	all   []*node
@@ -49,6 +49,8 @@ type Model struct {
 	// namespace/name.
 	claims map[types.UID]*holding
 	names  map[string]types.UID
+	// freed counts how often a claim gave back what it held.
+	freed atomic.Uint64
 
 	kinds     map[string]*kind
 	selectors map[string]*selector
@@ -67,10 +69,8 @@ type entry struct {
 	// foreign holds such a pool's devices, for telling which requests it could
 	// serve.
 	foreign *pool
-	// audience is the nodes that such a pool reaches, and seat its place among
-	// those of all pools.
-	audience *audience
-	seat     int
+	// selections are the nodes that such a pool has devices for.
+	selections []*selection
 }
 
 // ref is where a device is.
@@ -110,7 +110,7 @@ func NewModel(features structured.Features, expressions cel.Features) *Model {
 		pools:    map[poolID]*entry{}, nodes: map[string]*node{},
 		byID: map[structured.DeviceID]ref{}, kinds: map[string]*kind{},
 		selectors: map[string]*selector{}, shapes: map[string]*Shape{},
-		audiences: map[string]*audience{}, reaches: map[string]*reach{},
+		selections: map[string]*selection{}, reaches: map[string]*reach{},
 		uses: map[poolID]map[structured.DeviceID]*usage{}, claims: map[types.UID]*holding{}, names: map[string]types.UID{},
 	}
 	return m
@@ -187,7 +187,7 @@ func (m *Model) Look(published []*resourceapi.ResourceSlice, s *Shape, w *Worth)
 	m.updateSlices(published)
 	m.settle()
 	m.elsewhere(s)
-	v := &View{m: m, shape: s, worth: w, index: m.index, nodes: m.all, plans: make([]atomic.Pointer[planned], len(m.all))}
+	v := &View{m: m, shape: s, worth: w, index: m.index, nodes: m.all, plans: make([]atomic.Pointer[planned], len(m.all)), budget: viewBudget, freed: m.freed.Load()}
 	for _, other := range s.elsewhere {
 		v.elsewhere = v.elsewhere || other
 	}
@@ -260,7 +260,7 @@ func (m *Model) add(e *entry, changed map[string]bool) {
 	newest := newestGeneration(e.slices)
 	name := soleNode(newest)
 	if name == "" {
-		e.audience = m.audienceOf(newest)
+		e.selections = m.selectionsOf(newest)
 		e.foreign = &pool{id: e.id, matches: map[*selector]*match{}}
 		for _, s := range newest {
 			for i := range s.Spec.Devices {

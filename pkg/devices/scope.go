@@ -36,7 +36,7 @@ func (v *View) scope(node *v1.Node, natural bool) *Scope {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.settle()
-	m.budget = viewBudget
+	m.budget = orderBudget
 	out := &Scope{Fresh: true}
 	var reaching []*entry
 	if n := m.nodes[node.Name]; n != nil {
@@ -56,7 +56,7 @@ func (v *View) scope(node *v1.Node, natural bool) *Scope {
 	if len(m.foreign) > 0 {
 		key := m.reachOf(node).key
 		for _, e := range m.foreign {
-			if key[e.seat] == '1' {
+			if e.reaches(key) {
 				reaching = append(reaching, e)
 			}
 		}

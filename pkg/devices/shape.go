@@ -25,6 +25,8 @@ type Shape struct {
 	// uniform: one request without alternatives or constraints, so that devices
 	// in the same state are interchangeable.
 	uniform bool
+	// bare: some claim asks for nothing, which the allocator gives on any node.
+	bare bool
 	// distinct: some constraint wants devices to differ.
 	distinct bool
 	// opaque says why the model does not plan for it; "" if it does.
@@ -166,6 +168,7 @@ func (m *Model) compile(asks []Ask, limits Limits, classes ClassLister) (*Shape,
 			return nil, err
 		}
 		s.claims = append(s.claims, c)
+		s.bare = s.bare || len(c.requests) == 0
 		slots += n
 	}
 	if len(s.claims) == 1 && len(s.claims[0].requests) == 1 && len(s.claims[0].constraints) == 0 {

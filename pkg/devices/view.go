@@ -23,6 +23,9 @@ type View struct {
 	plans []atomic.Pointer[planned]
 	// elsewhere: pools that are not local could serve some request.
 	elsewhere bool
+	freed     uint64
+	// budget is what is left of what planning may cost; guarded by the model's lock.
+	budget int
 }
 
 // Answer is what the model knows of a node.
@@ -39,7 +42,7 @@ const (
 func (v *View) Answer(node string) Answer {
 	at, found := v.index[node]
 	switch {
-	case v.shape.opaque != "", !found && v.elsewhere:
+	case v.shape.opaque != "", !found && (v.elsewhere || v.shape.bare):
 		return Unknown // what it reaches of other pools is not modelled
 	case !found:
 		return Refused
@@ -56,6 +59,9 @@ func (v *View) Answer(node string) Answer {
 	return Refused
 }
 
+// Freed is the model's count when the view was made.
+func (v *View) Freed() uint64 { return v.freed }
+
 // at returns a node's plan.
 func (v *View) at(i int) *planned {
 	if known := v.plans[i].Load(); known != nil {
@@ -67,8 +73,14 @@ func (v *View) at(i int) *planned {
 		return known
 	}
 	v.m.settle()
-	v.m.budget = viewBudget
+	return v.planned(i)
+}
+
+// planned plans a node within the view's budget. The model is locked.
+func (v *View) planned(i int) *planned {
+	v.m.budget = v.budget
 	p := v.m.plan(v.nodes[i], v.shape, v.worth)
+	v.budget = v.m.budget
 	v.plans[i].Store(p)
 	return p
 }
@@ -125,17 +137,14 @@ func (v *View) Any() *Plan {
 	v.m.mu.Lock()
 	defer v.m.mu.Unlock()
 	v.m.settle()
-	v.m.budget = viewBudget
-	for i, n := range v.nodes {
+	for i := range v.nodes {
+		if v.budget <= 0 {
+			break
+		}
 		if v.plans[i].Load() != nil {
 			continue
 		}
-		if v.m.budget <= 0 {
-			break
-		}
-		p := v.m.plan(n, v.shape, v.worth)
-		v.plans[i].Store(p)
-		if p.plan != nil {
+		if p := v.planned(i); p.plan != nil {
 			return p.plan
 		}
 	}
@@ -149,7 +158,7 @@ func (v *View) Ordered() []*resourceapi.ResourceSlice {
 	v.m.mu.Lock()
 	defer v.m.mu.Unlock()
 	v.m.settle()
-	v.m.budget = viewBudget
+	v.m.budget = orderBudget
 	out := make([]*resourceapi.ResourceSlice, 0, len(v.m.known))
 	for _, e := range v.m.order {
 		out = append(out, v.m.ordered(e, v.shape, v.worth)...)

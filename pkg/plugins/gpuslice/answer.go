@@ -9,6 +9,7 @@ import (
 	resourceapi "k8s.io/api/resource/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/dynamic-resource-allocation/structured"
 	"k8s.io/klog/v2"
 	fwk "k8s.io/kube-scheduler/framework"
 
@@ -120,21 +121,21 @@ func (p *GPUSlice) asked(ctx context.Context, state fwk.CycleState, pod *v1.Pod,
 	}
 	a.once.Do(func() {
 		a.node, a.state = node, state.Clone()
-		a.status = p.ask(ctx, a.state, pod, node, r.scope(node))
+		a.status, _ = p.ask(ctx, a.state, pod, node, r.scope(node))
 	})
 	return a
 }
 
 // ask runs the wrapped plugin's PreFilter and Filter on one node, with all that it
-// has to know of that. The state is the pod's, or a copy that only this node uses.
-func (p *GPUSlice) ask(ctx context.Context, state fwk.CycleState, pod *v1.Pod, node fwk.NodeInfo, scope *devices.Scope) *fwk.Status {
+// has to know of that, and tells whether Filter was reached. The state is the
+// pod's, or a copy that only this node uses.
+func (p *GPUSlice) ask(ctx context.Context, state fwk.CycleState, pod *v1.Pod, node fwk.NodeInfo, scope *devices.Scope) (status *fwk.Status, filtered bool) {
 	what := &shown{slices: scope.Slices, allocated: scope.Allocated, claims: p.manager.claims.extendedOf(pod), part: true}
-	var status *fwk.Status
 	p.manager.show(what, func() { _, status = p.dra.PreFilter(ctx, state, pod, nil) })
 	if !status.IsSuccess() {
-		return status
+		return status, false
 	}
-	return p.dra.Filter(ctx, state, pod, node)
+	return p.dra.Filter(ctx, state, pod, node), true
 }
 
 // scope is what the wrapped plugin is shown of a node: best devices first, if the
@@ -170,21 +171,20 @@ func (p *GPUSlice) confirm(ctx context.Context, state fwk.CycleState, pod *v1.Po
 	if err != nil {
 		return fwk.AsStatus(fmt.Errorf("confirming devices for pod %s: %w", klog.KObj(pod), err))
 	}
-	if claim := p.manager.claims.strangerOn(node, p.manager.SharedDRAManager.ResourceClaims()); claim != nil {
-		p.manager.claims.met(klog.FromContext(ctx), claim)
-		return fwk.AsStatus(fmt.Errorf("confirming devices for pod %s on node %s: another profile is allocating claim %s there",
-			klog.KObj(pod), nodeName, klog.KObj(claim)))
+	if stranger := p.manager.claims.strangerOn(node); stranger != nil {
+		p.manager.claims.met(klog.FromContext(ctx), stranger)
+		return fwk.AsStatus(fmt.Errorf("confirming devices for pod %s on node %s: another profile is placing pod %s there",
+			klog.KObj(pod), nodeName, klog.KObj(stranger)))
 	}
 	scope := r.scope(node)
 	_, asked := r.asked.Load(nodeName)
-	status := p.ask(ctx, state, pod, node, scope)
+	status, filtered := p.ask(ctx, state, pod, node, scope)
 	if status.IsSuccess() {
 		r.plan = scope.Plan
-		p.distrusted.Remove(pod.UID)
 		p.count(r.answeredBy())
 		return nil
 	}
-	if scope.Fresh && !asked {
+	if filtered && status.Code() == fwk.UnschedulableAndUnresolvable && scope.Fresh && !asked && p.unchanged(pod, r) {
 		p.disagree(ctx, pod, r, node, scope, status)
 	}
 	return fwk.AsStatus(fmt.Errorf("devices for pod %s on node %s are no longer to be had: %s", klog.KObj(pod), nodeName, status.Message()))
@@ -226,4 +226,42 @@ func (r *request) specs() []*resourceapi.ResourceClaim {
 		out[i].Spec.Devices.Config = nil
 	}
 	return out
+}
+
+// unchanged tells whether the pod's claims, and the classes they name, are still
+// those that its cycle began with.
+func (p *GPUSlice) unchanged(pod *v1.Pod, r *request) bool {
+	var again request
+	asks := p.asks(pod, &again)
+	if !again.fresh || len(asks) != len(r.asks) {
+		return false
+	}
+	for i := range asks {
+		// The scheduler's cache replaces what changes.
+		if asks[i].Name != extendedClaim && asks[i].Spec != r.asks[i].Spec {
+			return false
+		}
+	}
+	shape, err := p.manager.model.Shape(asks, r.limits, p.manager.DeviceClasses())
+	return err == nil && shape == r.shape
+}
+
+// cleanUp has the wrapped plugin delete a claim that an earlier attempt made for
+// the pod's extended resources, if one has turned up since PreFilter. Otherwise
+// there is nothing to give up: none of the pod's claims is allocated.
+func (p *GPUSlice) cleanUp(ctx context.Context, state fwk.CycleState, pod *v1.Pod, r *request, statuses fwk.NodeToStatusReader) (*fwk.PostFilterResult, *fwk.Status) {
+	var left []*resourceapi.ResourceClaim
+	if len(r.extended) > 0 {
+		left = p.manager.claims.extendedOf(pod)
+	}
+	if len(left) == 0 {
+		return nil, fwk.NewStatus(fwk.Unschedulable)
+	}
+	var status *fwk.Status
+	what := &shown{allocated: &structured.AllocatedState{}, claims: left, part: true}
+	p.manager.show(what, func() { _, status = p.dra.PreFilter(ctx, state, pod, nil) })
+	if !status.IsSuccess() {
+		return nil, fwk.NewStatus(fwk.Unschedulable, status.Message())
+	}
+	return p.dra.PostFilter(ctx, state, pod, statuses)
 }

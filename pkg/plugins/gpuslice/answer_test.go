@@ -10,6 +10,7 @@ import (
 	resourceapi "k8s.io/api/resource/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	corelisters "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/component-base/metrics/testutil"
 	"k8s.io/dynamic-resource-allocation/cel"
@@ -19,6 +20,7 @@ import (
 	internalcache "k8s.io/kubernetes/pkg/scheduler/backend/cache"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/feature"
+	"k8s.io/utils/clock"
 	"k8s.io/utils/lru"
 	"k8s.io/utils/ptr"
 
@@ -118,6 +120,7 @@ type bench struct {
 	*testing.T
 	dra   *fakeDRA
 	inner *fakeInner
+	bound cache.Indexer // what the informers have of pods
 	pod   *v1.Pod
 	claim *resourceapi.ResourceClaim
 }
@@ -148,11 +151,13 @@ func newBench(t *testing.T) *bench {
 		t.Fatal(err)
 	}
 	m := &manager{SharedDRAManager: b.dra, model: devices.NewModel(structured.Features{PrioritizedList: true}, cel.Features{})}
-	m.claims = newClaims(klog.Background(), cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{byExtendedOwner: extendedOwner}), b.dra, m.model)
+	b.bound = cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc})
+	m.claims = newClaims(klog.Background(), cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{byExtendedOwner: extendedOwner}),
+		corelisters.NewPodLister(b.bound), b.dra, m.model)
 	m.claims.synced = func() bool { return true }
 	b.inner = &fakeInner{manager: m}
 	b.GPUSlice = &GPUSlice{handle: &fakeHandle{profile: t.Name(), snapshot: internalcache.NewSnapshot(nil, nodes)}, dra: b.inner, manager: m,
-		gpus: inventory.NewGPUs(), learner: learner, distrusted: lru.New(8), features: feature.Features{EnableDRAPrioritizedList: true}}
+		gpus: inventory.NewGPUs(), learner: learner, distrusted: lru.New(8), features: feature.Features{EnableDRAPrioritizedList: true}, refusals: refusals{clock: clock.RealClock{}}}
 	return b
 }
 
@@ -327,31 +332,62 @@ func TestAPodIsNotTriedBeforeTheModelHasSeenWhy(t *testing.T) {
 	}
 }
 
-// TestClaimsInFlightOfOtherProfiles: a pod that a profile without GPUSlice has put on
-// the node may have taken the very device that the model thinks is free.
-func TestClaimsInFlightOfOtherProfiles(t *testing.T) {
-	b := newBench(t)
-	b.manager.claims.join("plimsoll")
-	b.pod.Spec.SchedulerName = "plimsoll"
-	other := b.pod.DeepCopy()
-	other.Name, other.UID, other.Spec.NodeName = "other", "other", "node-a"
-	other.Spec.ResourceClaims[0].ResourceClaimName = ptr.To("d")
-	b.dra.claims["default/d"] = &resourceapi.ResourceClaim{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "d", UID: "d"}}
-	b.dra.pending["d"] = &resourceapi.AllocationResult{}
-	nodes := []*v1.Node{b.node("node-a").Node(), b.node("node-b").Node()}
-	for _, c := range []struct {
-		profile, node string
-		safe          bool
-	}{{"plimsoll", "node-a", true}, {"default-scheduler", "node-b", true}, {"default-scheduler", "node-a", false}} {
-		other.Spec.SchedulerName = c.profile
-		b.handle = &fakeHandle{profile: t.Name(), snapshot: internalcache.NewSnapshot([]*v1.Pod{other}, nodes)}
-		state, _ := b.cycle()
-		if status := b.Reserve(t.Context(), state, b.pod, c.node); status.IsSuccess() != c.safe {
-			t.Fatalf("beside a pod of profile %s on node-a, reserving on %s: %v, want success %t", c.profile, c.node, status, c.safe)
-		}
-	}
-	if b.cycle(); len(b.inner.shown) != 2 {
-		t.Errorf("shown %v, want the wrapped plugin to see the whole cluster from now on", b.inner.shown)
+// TestPodsOfOtherProfilesOnTheNode: one that another profile of this process has put
+// there may have taken the very device that the model thinks is free.
+func TestPodsOfOtherProfilesOnTheNode(t *testing.T) {
+	taken := &resourceapi.AllocationResult{Devices: resourceapi.DeviceAllocationResult{
+		Results: []resourceapi.DeviceRequestAllocationResult{{Driver: "gpu.example.com", Pool: "node-b", Device: "gpu-0"}}}}
+	for name, c := range map[string]struct {
+		profile string
+		bound   bool
+		// known of its claim: in flight, written as far as upstream's cache knows,
+		// and in the informer's store.
+		pending, written, stored bool
+		safe                     bool
+	}{
+		"of a profile that tells":                   {profile: "plimsoll", pending: true, safe: true},
+		"bound, the claim seen":                     {profile: "default-scheduler", bound: true, written: true, stored: true, safe: true},
+		"not bound yet":                             {profile: "default-scheduler", safe: false},
+		"bound, the claim in flight":                {profile: "default-scheduler", bound: true, pending: true, safe: false},
+		"bound, the claim written and not seen yet": {profile: "default-scheduler", bound: true, written: true, safe: false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t)
+			b.manager.claims.join("plimsoll")
+			b.pod.Spec.SchedulerName = "plimsoll"
+			other := b.pod.DeepCopy()
+			other.Name, other.UID, other.Spec.SchedulerName = "other", "other", c.profile
+			other.Spec.ResourceClaims[0].ResourceClaimName = ptr.To("d")
+			claim := &resourceapi.ResourceClaim{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "d", UID: "d", ResourceVersion: "1"}}
+			if c.written {
+				claim.Status.Allocation = taken
+			}
+			if c.pending {
+				b.dra.pending["d"] = taken
+			}
+			b.dra.claims["default/d"] = claim
+			stored := other.DeepCopy()
+			if other.Spec.NodeName = "node-a"; c.bound {
+				stored.Spec.NodeName = "node-a"
+			}
+			if err := b.bound.Add(stored); err != nil {
+				t.Fatal(err)
+			}
+			if c.stored {
+				if err := b.manager.claims.indexer.Add(claim); err != nil {
+					t.Fatal(err)
+				}
+			}
+			nodes := []*v1.Node{b.node("node-a").Node(), b.node("node-b").Node()}
+			b.handle = &fakeHandle{profile: t.Name(), snapshot: internalcache.NewSnapshot([]*v1.Pod{other}, nodes)}
+			state, _ := b.cycle()
+			if status := b.Reserve(t.Context(), state, b.pod, "node-a"); status.IsSuccess() != c.safe {
+				t.Fatalf("reserving beside it: %v, want success %t", status, c.safe)
+			}
+			if b.cycle(); (len(b.inner.shown) == 2) == c.safe {
+				t.Errorf("shown %v; want the wrapped plugin to see the whole cluster from now on: %t", b.inner.shown, !c.safe)
+			}
+		})
 	}
 }
 

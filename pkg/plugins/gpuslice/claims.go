@@ -3,12 +3,14 @@ package gpuslice
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 
 	v1 "k8s.io/api/core/v1"
 	resourceapi "k8s.io/api/resource/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	corelisters "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/dynamic-resource-allocation/resourceclaim"
 	"k8s.io/klog/v2"
@@ -24,12 +26,16 @@ const byExtendedOwner = "plimsoll.dev/extended-resource-pod"
 // claims is the informer's view of ResourceClaims.
 type claims struct {
 	indexer cache.Indexer
+	pods    corelisters.PodLister
+	tracker fwk.ResourceClaimTracker
+	model   *devices.Model
 	// synced: the model has seen all that there were at the start.
 	synced cache.InformerSynced
 	// follow has the model see what the informer has of a claim now.
 	follow func(*resourceapi.ResourceClaim)
-	// profiles are those that tell the model what they allocate.
-	profiles sync.Map
+	// profiles are those that tell the model what they allocate, and wakers wake
+	// their pods.
+	profiles, wakers sync.Map
 	// last is the last event that hints were asked about.
 	last atomic.Pointer[event]
 	// strangers: another profile of this process allocates without telling.
@@ -46,18 +52,31 @@ func (c *claims) join(profile string) {
 // watchClaims has the model follow the claims.
 func watchClaims(logger klog.Logger, fh fwk.Handle, model *devices.Model) (*claims, error) {
 	informer := fh.SharedInformerFactory().Resource().V1().ResourceClaims().Informer()
-	out := newClaims(logger, informer.GetIndexer(), fh.SharedDRAManager().ResourceClaims(), model)
+	out := newClaims(logger, informer.GetIndexer(), fh.SharedInformerFactory().Core().V1().Pods().Lister(), fh.SharedDRAManager().ResourceClaims(), model)
 	if _, known := out.indexer.GetIndexers()[byExtendedOwner]; !known {
 		if err := informer.AddIndexers(cache.Indexers{byExtendedOwner: extendedOwner}); err != nil {
 			return nil, fmt.Errorf("indexing resource claims by pod: %w", err)
 		}
 	}
-	registration, err := informer.AddEventHandler(onChange(out.follow, out.follow))
+	registration, err := informer.AddEventHandler(onChange(out.heard, out.heard))
 	if err != nil {
 		return nil, fmt.Errorf("watching resource claims: %w", err)
 	}
 	out.synced = registration.HasSynced
 	return out, nil
+}
+
+// heard follows a claim that the model's own handler hears of, and wakes pods that
+// were refused because it had not.
+func (c *claims) heard(claim *resourceapi.ResourceClaim) {
+	before := c.model.Freed()
+	if c.follow(claim); c.model.Freed() == before {
+		return
+	}
+	c.wakers.Range(func(_, wake any) bool {
+		wake.(func())()
+		return true
+	})
 }
 
 // event is what happened to a claim: nil before it was there, and after it is gone.
@@ -78,38 +97,65 @@ func (c *claims) changed(e event) {
 
 // met notes that a profile allocates a claim without telling the model. Its claims
 // in flight are then unknown, and a device could be given away twice.
-func (c *claims) met(logger klog.Logger, claim *resourceapi.ResourceClaim) {
+func (c *claims) met(logger klog.Logger, who klog.KMetadata) {
 	if !c.strangers.Swap(true) {
 		logger.Error(nil, "A profile of this scheduler allocates devices with DynamicResources, of which GPUSlice only learns afterwards. "+
 			"Pods with claims are scheduled without the device model from now on, which is slow. Enable GPUSlice in all profiles instead.",
-			"claim", klog.KObj(claim))
+			"object", klog.KObj(who))
 	}
 }
 
-// strangerOn finds a pod on a node whose claim is in flight without the model
-// knowing: one that another profile of this process has just put there.
-func (c *claims) strangerOn(node fwk.NodeInfo, tracker fwk.ResourceClaimTracker) *resourceapi.ResourceClaim {
+// strangerOn finds a pod on a node that another profile of this process has put
+// there, with devices of which the model may not know: it is assumed and not bound
+// yet, or the tracker knows of an allocation that the model does not.
+func (c *claims) strangerOn(node fwk.NodeInfo) *v1.Pod {
 	for _, info := range node.GetPods() {
 		pod := info.GetPod()
-		if _, ours := c.profiles.Load(pod.Spec.SchedulerName); ours {
+		if _, ours := c.profiles.Load(pod.Spec.SchedulerName); ours || !c.usesDevices(pod) {
 			continue
 		}
-		for i := range pod.Spec.ResourceClaims {
-			name, _, err := resourceclaim.Name(pod, &pod.Spec.ResourceClaims[i])
-			if err != nil || name == nil {
-				continue
-			}
-			claim, err := tracker.Get(pod.Namespace, *name)
-			if err == nil && claim.Status.Allocation == nil && tracker.GetPendingAllocation(claim.UID) != nil {
-				return claim
-			}
+		if c.assumed(pod) || c.unheard(pod) {
+			return pod
 		}
 	}
 	return nil
 }
 
-func newClaims(logger klog.Logger, indexer cache.Indexer, tracker fwk.ResourceClaimTracker, model *devices.Model) *claims {
-	c := &claims{indexer: indexer}
+// usesDevices tells whether a pod has claims, or may get one for its extended
+// resources.
+func (c *claims) usesDevices(pod *v1.Pod) bool {
+	return len(pod.Spec.ResourceClaims) > 0 || len(resourceNames(append(slices.Clone(pod.Spec.InitContainers), pod.Spec.Containers...))) > 0
+}
+
+// assumed tells whether a pod that counts on a node is not bound for all that the
+// informers know. They may be late: then it was bound a moment ago.
+func (c *claims) assumed(pod *v1.Pod) bool {
+	stored, err := c.pods.Pods(pod.Namespace).Get(pod.Name)
+	return err == nil && stored.UID == pod.UID && stored.Spec.NodeName == ""
+}
+
+// unheard tells whether a claim of a pod is allocated without the model having
+// seen it.
+func (c *claims) unheard(pod *v1.Pod) bool {
+	for i := range pod.Spec.ResourceClaims {
+		name, _, err := resourceclaim.Name(pod, &pod.Spec.ResourceClaims[i])
+		if err != nil || name == nil {
+			continue
+		}
+		claim, err := c.tracker.Get(pod.Namespace, *name)
+		if err != nil || claim.Status.Allocation == nil && c.tracker.GetPendingAllocation(claim.UID) == nil || c.model.Knows(claim.UID) {
+			continue
+		}
+		// Our own handler may only be late.
+		if c.follow(claim); !c.model.Knows(claim.UID) {
+			return true
+		}
+	}
+	return false
+}
+
+func newClaims(logger klog.Logger, indexer cache.Indexer, pods corelisters.PodLister, tracker fwk.ResourceClaimTracker, model *devices.Model) *claims {
+	c := &claims{indexer: indexer, pods: pods, tracker: tracker, model: model}
 	c.follow = func(claim *resourceapi.ResourceClaim) {
 		news := model.Observe(claim.Namespace, claim.Name, func() *resourceapi.ResourceClaim { return c.stored(claim) })
 		if news && tracker.GetPendingAllocation(claim.UID) != nil {

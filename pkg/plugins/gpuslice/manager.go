@@ -42,7 +42,7 @@ type shown struct {
 	slices    []*resourceapi.ResourceSlice
 	allocated *structured.AllocatedState
 	claims    []*resourceapi.ResourceClaim
-	// part: claims are all that it may see.
+	// part: this is all that it may see, even if it is nothing.
 	part bool
 }
 
@@ -100,7 +100,7 @@ type sliceLister struct {
 
 // ListWithDeviceTaintRules lists what is to be seen.
 func (l sliceLister) ListWithDeviceTaintRules() ([]*resourceapi.ResourceSlice, error) {
-	if s := l.m.seen(); s.slices != nil {
+	if s := l.m.seen(); s.part || s.slices != nil {
 		return s.slices, nil
 	}
 	return l.ResourceSliceLister.ListWithDeviceTaintRules()
@@ -138,13 +138,19 @@ func (t claimTracker) ListAllAllocatedDevices() (sets.Set[structured.DeviceID], 
 // SignalClaimPendingAllocation notes what was reserved.
 func (t claimTracker) SignalClaimPendingAllocation(uid types.UID, claim *resourceapi.ResourceClaim) error {
 	err := t.ResourceClaimTracker.SignalClaimPendingAllocation(uid, claim)
-	if err == nil && claim.Status.Allocation != nil {
-		t.m.model.Reserve(uid, claim)
-		t.m.mu.Lock()
-		defer t.m.mu.Unlock()
-		t.m.reserved = append(t.m.reserved, claim.Status.Allocation)
+	if err != nil || claim.Status.Allocation == nil {
+		return err
 	}
-	return err
+	noted := *claim
+	if first := t.GetPendingAllocation(uid); first != nil {
+		// Pods of a group share a claim: what the first of them reserved stays.
+		noted.Status.Allocation = first
+	}
+	t.m.model.Reserve(uid, &noted)
+	t.m.mu.Lock()
+	defer t.m.mu.Unlock()
+	t.m.reserved = append(t.m.reserved, noted.Status.Allocation)
+	return nil
 }
 
 // MaybeRemoveClaimPendingAllocation notes what is not reserved any more.

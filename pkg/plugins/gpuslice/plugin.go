@@ -11,6 +11,7 @@ import (
 	fwk "k8s.io/kube-scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/dynamicresources"
 	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/feature"
+	"k8s.io/utils/clock"
 	"k8s.io/utils/lru"
 
 	"plimsoll.dev/scheduler/internal/adapt"
@@ -68,6 +69,7 @@ type GPUSlice struct {
 	recorder  verdict.Recorder
 	// features are those of the process.
 	features feature.Features
+	refusals refusals
 	// distrusted are pods, by UID, about which model and allocator disagreed.
 	distrusted *lru.Cache
 }
@@ -95,8 +97,11 @@ func New(shared *Shared, recorder verdict.Recorder) func(context.Context, runtim
 			return nil, err
 		}
 		p := &GPUSlice{handle: fh, recorder: recorder, learner: learner, spare: *args.SpareGPUNodes, gpus: inventory.NewGPUs(),
-			features: features, distrusted: lru.New(rememberedPods),
+			features: features, distrusted: lru.New(rememberedPods), refusals: refusals{clock: clock.RealClock{}},
 			manager: &manager{SharedDRAManager: fh.SharedDRAManager(), model: model, claims: claims}}
+		if claims != nil {
+			claims.wakers.Store(fh.ProfileName(), func() { p.wake(klog.FromContext(ctx)) })
+		}
 		wrapped, err := dynamicresources.New(ctx, settings, &handle{fh, p.manager}, features)
 		if err != nil {
 			return nil, fmt.Errorf("starting DynamicResources inside %s: %w", Name, err)
@@ -193,8 +198,9 @@ func (p *GPUSlice) PostFilter(ctx context.Context, state fwk.CycleState, pod *v1
 	r, err := adapt.State[*request](state, requestKey)
 	switch {
 	case err == nil && r.onModel:
-		p.count(r.answeredBy()) // none of its claims is allocated: nothing to give up
-		return nil, fwk.NewStatus(fwk.Unschedulable)
+		p.count(r.answeredBy())
+		p.refused(klog.FromContext(ctx), pod, r)
+		return p.cleanUp(ctx, state, pod, r, statuses)
 	case err != nil || !r.claims:
 		return nil, fwk.NewStatus(fwk.Unschedulable) // refused by another plugin, or without claims
 	}
@@ -239,7 +245,8 @@ func (p *GPUSlice) NormalizeScore(_ context.Context, _ fwk.CycleState, _ *v1.Pod
 // model said of the node, and compares them with the plan.
 func (p *GPUSlice) Reserve(ctx context.Context, state fwk.CycleState, pod *v1.Pod, nodeName string) *fwk.Status {
 	r, err := adapt.State[*request](state, requestKey)
-	if err == nil && r.onModel {
+	onModel := err == nil && r.onModel
+	if onModel {
 		if status := p.confirm(ctx, state, pod, r, nodeName); !status.IsSuccess() {
 			return status
 		}
@@ -251,11 +258,17 @@ func (p *GPUSlice) Reserve(ctx context.Context, state fwk.CycleState, pod *v1.Po
 	}
 	if r != nil {
 		if status := p.takenWithinLimits(r, taken); status != nil {
-			return status // the framework undoes the reservation
+			// The framework undoes the reservation. No event would tell when to try
+			// again what only this order of devices has led to.
+			return fwk.AsStatus(fmt.Errorf("devices for pod %s on node %s: %s", klog.KObj(pod), nodeName, status.Message()))
 		}
 		if placed := p.placed(ctx, r, taken, pod, nodeName); placed != nil {
 			state.Write(placementKey, placed)
 		}
+	}
+	if onModel {
+		p.distrusted.Remove(pod.UID)
+		r.settle(state)
 	}
 	return nil
 }

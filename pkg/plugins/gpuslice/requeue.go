@@ -3,6 +3,7 @@ package gpuslice
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	v1 "k8s.io/api/core/v1"
 	resourceapi "k8s.io/api/resource/v1"
@@ -12,6 +13,7 @@ import (
 	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/names"
 	"k8s.io/kubernetes/pkg/scheduler/util"
 
+	"plimsoll.dev/scheduler/internal/adapt"
 	"plimsoll.dev/scheduler/pkg/intent"
 )
 
@@ -19,6 +21,7 @@ import (
 // names for claims (its node events serve labels as well), and
 //
 //	AnnotationInvalid   a change of the pod's own annotations
+//	claims              a pod that gives up before it is bound
 //	GPU…                a node that is new, or whose labels or GPUs changed
 //
 // It is asked once all plugins of all profiles are made, before anything is
@@ -44,9 +47,10 @@ func (p *GPUSlice) EventsToRegister(ctx context.Context) ([]fwk.ClusterEventWith
 	if !served { // DRA is off
 		events = append(events, fwk.ClusterEventWithHint{Event: node})
 	}
-	// Annotations have no action of their own, they come as a general update.
-	return append(events, fwk.ClusterEventWithHint{
-		Event: fwk.ClusterEvent{Resource: fwk.Pod, ActionType: fwk.Update}, QueueingHintFn: p.afterOwnChange}), nil
+	return append(events,
+		// Annotations have no action of their own, they come as a general update.
+		adapt.On(fwk.Pod, fwk.Update, p.afterOwnChange),
+		adapt.On(fwk.Pod, fwk.Delete, p.afterPodLeft)), nil
 }
 
 // afterClaimChange has the model see a claim before a pod is tried because of it:
@@ -67,6 +71,23 @@ func (p *GPUSlice) afterClaimChange(next fwk.QueueingHintFn) fwk.QueueingHintFn 
 		}
 		return fwk.QueueSkip, nil
 	}
+}
+
+// afterPodLeft lets pods be tried again when one that was on its way to a node with
+// its claims has not arrived: what it had reserved was never written, so that no
+// claim changes. Of one that has run the claims tell.
+func (p *GPUSlice) afterPodLeft(_ klog.Logger, _ *v1.Pod, before, _ any) (fwk.QueueingHint, error) {
+	left, _, err := util.As[*v1.Pod](before, nil)
+	if err != nil {
+		return fwk.Queue, err
+	}
+	if left.Status.Phase == v1.PodRunning || left.Status.Phase == v1.PodSucceeded || left.Status.Phase == v1.PodFailed {
+		return fwk.QueueSkip, nil
+	}
+	if len(left.Spec.ResourceClaims) == 0 && len(resourceNames(append(slices.Clone(left.Spec.InitContainers), left.Spec.Containers...))) == 0 {
+		return fwk.QueueSkip, nil
+	}
+	return fwk.Queue, nil
 }
 
 // alone makes sure that the profile does not run DynamicResources as well.
