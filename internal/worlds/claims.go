@@ -58,7 +58,11 @@ func (w *draw) selector() string {
 func (w *draw) claim(i int) *resourceapi.ResourceClaim {
 	name := fmt.Sprintf("claim-%d", i)
 	c := &resourceapi.ResourceClaim{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "ns", UID: types.UID(name)}}
-	for r := range 1 + w.IntN(6)/4 + w.IntN(12)/11 {
+	requests := 1 + w.IntN(6)/4 + w.IntN(12)/11
+	if w.one(100) {
+		requests = 0 // asks for nothing, and gets it anywhere
+	}
+	for r := range requests {
 		request := resourceapi.DeviceRequest{Name: fmt.Sprintf("r%d", r)}
 		if w.one(4) {
 			for k := range 1 + w.IntN(3) {
@@ -74,7 +78,7 @@ func (w *draw) claim(i int) *resourceapi.ResourceClaim {
 		}
 		c.Spec.Devices.Requests = append(c.Spec.Devices.Requests, request)
 	}
-	for range w.IntN(7) / 6 * (1 + w.IntN(4)/3) {
+	for range min(requests, w.IntN(7)/6*(1+w.IntN(4)/3)) {
 		c.Spec.Devices.Constraints = append(c.Spec.Devices.Constraints, w.constraint(c))
 	}
 	return c

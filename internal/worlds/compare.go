@@ -2,6 +2,7 @@ package worlds
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -22,7 +23,9 @@ const (
 	// WrongFit: the model says that it fits, the allocator does not.
 	WrongFit Kind = "the model fits, the allocator does not"
 	// WrongRefusal is the other way round.
-	WrongRefusal Kind = "the model refuses, the allocator fits"
+	WrongRefusal Kind = "the model refuses, the allocator fits or fails"
+	// NotAlike: what holds of one node does not hold of another.
+	NotAlike Kind = "nodes are taken for alike, and are not"
 	// OrderMatters: the allocator says something else in the model's order.
 	OrderMatters Kind = "the model's order changes the verdict"
 	// OtherDevices: the allocator does not take what is planned.
@@ -87,12 +90,14 @@ type cluster struct {
 	view   *devices.View
 	oracle *oracle
 	before []*v1.Node // those that the oracle was asked about, in this order
+	// alike is the verdict on nodes that the model takes for alike.
+	alike map[string]verdict
 }
 
 // Compare judges every node of a world. It returns the first disagreement.
 func (j *Judge) Compare(w *Case) *Disagreement {
 	j.tally.Cases++
-	c := &cluster{Judge: j, Case: w}
+	c := &cluster{Judge: j, Case: w, alike: map[string]verdict{}}
 	model := j.model(w.Features)
 	var err error
 	if c.shape, err = model.Shape(asksOf(w), w.Limits, lister(w.Classes)); err != nil {
@@ -158,14 +163,39 @@ func (c *cluster) ask(n *v1.Node, published []*resourceapi.ResourceSlice, used *
 	return o.ask(n), nil
 }
 
+// excused tells whether the model may refuse a node at which the allocator fails. It
+// refuses what asks for all devices beside a pool of which not all are known; the
+// allocator ends the pod's whole cycle there, and with it all other nodes.
+func (c *cluster) excused(n *v1.Node, natural judgement) bool {
+	return errors.Is(natural.err, structured.ErrFailedAllocationOnNode) ||
+		natural.verdict != fits && asksForAll(c.Case) && c.view.Why(n.Name).Kind == devices.PoolUnusable
+}
+
+// judgeAlike compares what the allocator says of nodes that the model takes for
+// alike.
+func (c *cluster) judgeAlike(n *v1.Node, natural judgement) *Disagreement {
+	key, alike := c.view.Alike(n)
+	if !alike {
+		return nil
+	}
+	if former, found := c.alike[key]; found && former != natural.verdict && former != endless && natural.verdict != endless {
+		return disagree(NotAlike, "it %s here, and it %s on a node with the key %s", natural.verdict, former, key)
+	}
+	c.alike[key] = natural.verdict
+	return nil
+}
+
 // judgeOrder compares the model's answer with the allocator's, in the published
 // order and in the model's.
 func (c *cluster) judgeOrder(n *v1.Node, answer devices.Answer, scope *devices.Scope, published []*resourceapi.ResourceSlice, natural judgement) *Disagreement {
 	switch {
 	case answer == devices.Fits && natural.verdict != fits:
 		return disagree(WrongFit, "it %s %v; planned %v", natural.verdict, natural.err, plannedOf(scope.Plan))
-	case answer == devices.Refused && natural.verdict == fits:
-		return disagree(WrongRefusal, "it takes %v; the model says %+v", natural.taken, c.view.Why(n.Name))
+	case answer == devices.Refused && natural.verdict != nothing && !c.excused(n, natural):
+		return disagree(WrongRefusal, "it %s %v, %v; the model says %+v", natural.verdict, natural.taken, natural.err, c.view.Why(n.Name))
+	}
+	if d := c.judgeAlike(n, natural); d != nil {
+		return d
 	}
 	ours := natural
 	if !sameSlices(scope.Slices, published) {

@@ -216,7 +216,7 @@ func TestTheJudgeSeesWhatIsWrong(t *testing.T) {
 		t.Fatal(err)
 	}
 	view := model.Look(w.Slices, shape, judge.worth) // of a model that knows of no allocation
-	c := &cluster{Judge: judge, Case: w, shape: shape, view: view}
+	c := &cluster{Judge: judge, Case: w, shape: shape, view: view, alike: map[string]verdict{}}
 	if d := c.judge(w.Nodes[0]); d == nil || d.Kind != OtherUse {
 		t.Errorf("%v, want %q", d, OtherUse)
 	}

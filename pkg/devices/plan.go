@@ -117,6 +117,10 @@ func (m *Model) plan(n *node, s *Shape, w *Worth) *planned {
 		out.why = q.unusablePool()
 		return out // the allocator refuses: what "all" are cannot be told
 	}
+	if s.all && q.exceeds() {
+		out.natural = true // the allocator gives up on the pod, and says why
+		return out
+	}
 	found := q.vectors(0, 0, nil)
 	m.budget -= nodeBudget - q.left
 	switch {
@@ -182,6 +186,31 @@ func (q *search) spread(a *alternative, s slot, from, left int, slots []slot) bo
 		}
 		s.pool = p
 		if q.spread(a, s, p, left-1, append(slots[:len(slots):len(slots)], s)) {
+			return true
+		}
+	}
+	return false
+}
+
+// exceeds tells whether some claim could come to more devices here than a claim may
+// have.
+func (q *search) exceeds() bool {
+	for i := range q.shape.claims {
+		sum := 0
+		for j := range q.shape.claims[i].requests {
+			most := 0
+			for k := range q.shape.claims[i].requests[j].alternatives {
+				a := &q.shape.claims[i].requests[j].alternatives[k]
+				count := a.count
+				if a.all {
+					all, _ := q.allOf(a, slot{}, nil)
+					count = len(all)
+				}
+				most = max(most, count)
+			}
+			sum += most
+		}
+		if sum > maxSlots {
 			return true
 		}
 	}

@@ -175,8 +175,9 @@ func TestDevicesOfAFailedBindingAreGivenBack(t *testing.T) {
 	c.template("whole", "7g.80gb")
 	c.refuseAllocations("unlucky")
 	c.schedule(shippedProfile(t))
-	unlucky := claimant("unlucky", "whole", "")
-	c.submit(unlucky)
+	c.submit(claimant("unlucky", "whole", ""))
+	// Parked while the other holds the GPU: nothing but its failure can wake it.
+	c.submit(claimant("lucky", "whole", ""))
 	c.eventually(func() error {
 		events, err := c.client.EventsV1().Events("default").List(t.Context(), metav1.ListOptions{})
 		if err != nil {
@@ -189,7 +190,6 @@ func TestDevicesOfAFailedBindingAreGivenBack(t *testing.T) {
 		}
 		return fmt.Errorf("no binding of the unlucky pod has failed yet")
 	})
-	c.submit(claimant("lucky", "whole", ""))
 	c.devices("lucky")
 }
 

@@ -3,6 +3,7 @@ package gpuslice
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"testing"
 
@@ -109,6 +110,11 @@ type fakeHandle struct {
 	fwk.Handle
 	profile  string
 	snapshot *internalcache.Snapshot
+	woken    []string
+}
+
+func (h *fakeHandle) Activate(_ klog.Logger, pods map[string]*v1.Pod) {
+	h.woken = append(h.woken, slices.Sorted(maps.Keys(pods))...)
 }
 
 func (h *fakeHandle) ProfileName() string                    { return h.profile }
