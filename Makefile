@@ -37,10 +37,17 @@ bench: ## compare throughput with upstream's, at sizes for a coffee
 	$(PERF) -bench '^BenchmarkShort$$' -count 1 -timeout 30m | go run ./hack/ratio -log bin/bench.log
 	$(TOOL) benchstat -col /profile -ignore /round bin/bench.log
 
+# What pods with claims on partitionable GPUs must reach on two cores.
+LIMITS := -min 'PartitionableMIG/100Nodes plimsoll/default=50' \
+	-min 'PartitionableMIG/400Nodes plimsoll/default=500' \
+	-min 'PartitionableMIG/1000Nodes plimsoll pods/s=60' \
+	-max 'PartitionableMIG/1000Nodes plimsoll p99-ms=100' \
+	-max 'PartitionableMIG/1000Nodes plimsoll megabytes-above-caches=150'
+
 .PHONY: bench-full
 bench-full: ## compare throughput with upstream's, at upstream's sizes
 	mkdir -p bin
-	go test ./test/perf ./test/speed -run '^$$' -bench '^BenchmarkFull$$' -count 3 -timeout 6h | go run ./hack/ratio -log bin/bench-full.log
+	go test ./test/perf ./test/speed -run '^$$' -bench '^BenchmarkFull$$' -count 3 -timeout 6h | go run ./hack/ratio -log bin/bench-full.log $(LIMITS)
 	$(TOOL) benchstat -col /profile -ignore /round bin/bench-full.log
 
 .PHONY: demo
