@@ -39,6 +39,9 @@ func TestPlanningIsBounded(t *testing.T) {
 func TestAnOrderThatRunsOutGoesOnNextTime(t *testing.T) {
 	s := fleet(t, "resourceslices-a100-80gb-8x-dynamic-mig", 80)
 	claim := profile("1g.10gb")
+	// Looks at all attributes, so that each device has to be judged by itself.
+	claim.Devices.Requests[0].Exactly.Selectors = append(claim.Devices.Requests[0].Exactly.Selectors,
+		selectors(`size(device.attributes["gpu.nvidia.com"]) > 1`)...)
 	shape, err := s.model.Shape([]Ask{{Name: "gpu", Spec: claim}}, Limits{}, s.classes)
 	if err != nil {
 		t.Fatal(err)

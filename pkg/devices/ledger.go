@@ -112,18 +112,20 @@ func (m *Model) Reserve(uid types.UID, claim *resourceapi.ResourceClaim) {
 	m.recount(h)
 }
 
-// Release notes that nothing is reserved for a claim any more, be it that it was
-// written or that it was given up.
-func (m *Model) Release(uid types.UID) {
+// Release notes that what was reserved for a claim no longer is, be it that it was
+// written or that it was given up. Now tells what is reserved now, nil for nothing:
+// another pod may already have reserved for the same claim. It is called while the
+// model is locked.
+func (m *Model) Release(uid types.UID, now func() *resourceapi.AllocationResult) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	h := m.claims[uid]
 	if h == nil {
 		return
 	}
-	h.pending = nil
+	h.pending = now()
 	m.recount(h)
-	if h.deleted {
+	if h.deleted && h.pending == nil {
 		m.dropClaim(uid, h)
 	}
 }

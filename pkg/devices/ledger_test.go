@@ -62,13 +62,13 @@ func TestADeviceCountsAsLongAsAnyoneMayHoldIt(t *testing.T) {
 		"from the cycle that reserves it, until it is given up": {
 			{func(m *Model) { observe(m, free) }, ""},
 			{func(m *Model) { m.Reserve("1", taken) }, "a"},
-			{func(m *Model) { m.Release("1") }, ""},
+			{func(m *Model) { release(m, "1") }, ""},
 		},
 		"written, until the informers have seen that": {
 			{func(m *Model) { observe(m, free); stored = free }, ""},
 			{func(m *Model) { m.Reserve("1", taken) }, "a"},
 			{func(m *Model) { written(m, taken) }, "a"},
-			{func(m *Model) { m.Release("1") }, "a"},
+			{func(m *Model) { release(m, "1") }, "a"},
 			{func(m *Model) { observe(m, claimed("c", "1", 2, "")) }, "a"}, // its finalizer was written
 			{func(m *Model) { observe(m, taken) }, "a"},
 			{func(m *Model) { observe(m, given) }, ""},
@@ -83,7 +83,7 @@ func TestADeviceCountsAsLongAsAnyoneMayHoldIt(t *testing.T) {
 			{func(m *Model) { observe(m, free); stored = given }, ""},
 			{func(m *Model) { m.Reserve("1", taken) }, "a"},
 			{func(m *Model) { written(m, taken) }, "a"},
-			{func(m *Model) { m.Release("1") }, ""},
+			{func(m *Model) { release(m, "1") }, ""},
 		},
 		"written and taken back": {
 			{func(m *Model) { observe(m, free); stored = free }, ""},
@@ -100,7 +100,14 @@ func TestADeviceCountsAsLongAsAnyoneMayHoldIt(t *testing.T) {
 			{func(m *Model) { m.Reserve("1", taken) }, "a"},
 			{func(m *Model) { lose(m, free); stored = nil }, "a"},
 			{func(m *Model) { written(m, taken) }, "a"},
-			{func(m *Model) { m.Release("1") }, ""},
+			{func(m *Model) { release(m, "1") }, ""},
+		},
+		"given up when another pod has reserved it again": {
+			{func(m *Model) { m.Observe("default", "c", func() *resourceapi.ResourceClaim { return free }) }, ""},
+			{func(m *Model) { m.Reserve("1", taken) }, "a"},
+			{func(m *Model) { m.Reserve("1", claimed("c", "1", 3, "b")) }, "b"},
+			{func(m *Model) { m.Release("1", func() *resourceapi.AllocationResult { return holdingDevices("b") }) }, "b"},
+			{func(m *Model) { release(m, "1") }, ""},
 		},
 		"not written to a claim of that name that came later": {
 			{func(m *Model) { stored = claimed("c", "2", 9, "") }, ""},
@@ -115,7 +122,7 @@ func TestADeviceCountsAsLongAsAnyoneMayHoldIt(t *testing.T) {
 			{func(m *Model) { m.Reserve("made-up", claimed("special", "made-up", 0, "a")) }, "a"},
 			{func(m *Model) { observe(m, claimed("c", "1", 2, "")); stored = claimed("c", "1", 2, "") }, "a"},
 			{func(m *Model) { written(m, taken) }, "a"},
-			{func(m *Model) { m.Release("made-up") }, "a"},
+			{func(m *Model) { release(m, "made-up") }, "a"},
 			{func(m *Model) { lose(m, taken) }, ""},
 		},
 		"by two claims, somebody's mistake": {
@@ -209,4 +216,9 @@ func observe(m *Model, claim *resourceapi.ResourceClaim) (news bool) {
 
 func lose(m *Model, claim *resourceapi.ResourceClaim) {
 	m.Observe(claim.Namespace, claim.Name, func() *resourceapi.ResourceClaim { return nil })
+}
+
+// release has a model see that nothing is reserved for a claim.
+func release(m *Model, uid types.UID) {
+	m.Release(uid, func() *resourceapi.AllocationResult { return nil })
 }

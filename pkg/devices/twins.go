@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/blang/semver/v4"
 	celgo "github.com/google/cel-go/cel"
 	"github.com/google/cel-go/common/ast"
 	"github.com/google/cel-go/common/operators"
@@ -49,7 +50,7 @@ func (r reads) walk(e ast.Expr) bool {
 	case ast.LiteralKind:
 		return true
 	case ast.IdentKind:
-		return e.AsIdent() != deviceVariable
+		return !isDevice(e)
 	case ast.SelectKind:
 		return r.walk(e.AsSelect().Operand())
 	case ast.ListKind:
@@ -100,7 +101,7 @@ func presence(call ast.CallExpr) (name string, in []string) {
 func pathOf(e ast.Expr) ([]string, bool) {
 	switch e.Kind() {
 	case ast.IdentKind:
-		return nil, e.AsIdent() == deviceVariable
+		return nil, isDevice(e)
 	case ast.SelectKind:
 		path, ok := pathOf(e.AsSelect().Operand())
 		return append(path, e.AsSelect().FieldName()), ok
@@ -115,6 +116,9 @@ func pathOf(e ast.Expr) ([]string, bool) {
 	}
 	return nil, false
 }
+
+// isDevice recognises the variable, with or without a dot that makes it absolute.
+func isDevice(e ast.Expr) bool { return strings.TrimPrefix(e.AsIdent(), ".") == deviceVariable }
 
 func textOf(e ast.Expr) (string, bool) {
 	if e.Kind() != ast.LiteralKind {
@@ -167,8 +171,8 @@ func (r reads) keyOf(driver string, d *resourceapi.Device) (string, bool) {
 	return driver + strconv.FormatBool(shareable) + "\n" + strings.Join(parts, "\n"), true
 }
 
-// plainValue writes an attribute's value. Versions have to be parsed, and lists may
-// be switched off: both can fail.
+// plainValue writes an attribute's value. Lists may be switched off, and a version
+// may not be one: these can fail without being looked at.
 func plainValue(a *resourceapi.DeviceAttribute) (string, bool) {
 	switch {
 	case a.IntValues != nil || a.BoolValues != nil || a.StringValues != nil || a.VersionValues != nil:
@@ -179,6 +183,9 @@ func plainValue(a *resourceapi.DeviceAttribute) (string, bool) {
 		return "b" + strconv.FormatBool(*a.BoolValue), true
 	case a.StringValue != nil:
 		return "s" + strconv.Quote(*a.StringValue), true
+	case a.VersionValue != nil:
+		_, err := semver.Parse(*a.VersionValue)
+		return "v" + *a.VersionValue, err == nil
 	}
 	return "", false
 }

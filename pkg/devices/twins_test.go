@@ -25,6 +25,7 @@ func TestWhatAnExpressionReads(t *testing.T) {
 		`device.attributes["d"].model.lowerAscii().contains("a100")`:                                                       "model",
 		`device.attributes["d"].v.isGreaterThan(semver("1.0.0"))`:                                                          "v",
 		`device.attributes["d"].model in ["a", "b"]`:                                                                       "model",
+		`.device.attributes["d"].x == 1`:                                                                                   "x",
 		// Computed names, loops, whole maps: anything may be read.
 		`device.attributes["d"]["a" + "b"]`:                        "*",
 		`device.attributes["d"].exists(k, k == "a")`:               "*",
@@ -107,7 +108,7 @@ func TestTwinsAreJudgedAlike(t *testing.T) {
 
 func TestValuesThatMayFailHaveNoTwin(t *testing.T) {
 	for name, a := range map[string]resourceapi.DeviceAttribute{
-		"a version": {VersionValue: ptr.To("1.0.0")}, "nothing": {}, "a list": {StringValues: []string{"a"}},
+		"no version": {VersionValue: ptr.To("one")}, "nothing": {}, "a list": {StringValues: []string{"a"}},
 	} {
 		d := &resourceapi.Device{Attributes: map[resourceapi.QualifiedName]resourceapi.DeviceAttribute{"unread": a}}
 		if key, alike := (reads{}).keyOf("d", d); alike {

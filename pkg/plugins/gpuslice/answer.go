@@ -53,11 +53,14 @@ func (r *request) ordered() *shown {
 // looked at the pod. All that it checks of the pod alone was seen to be well, or
 // it is left to find, and to word, what is wrong. It also has to see claims that
 // are allocated already, for it keeps what it does about them to itself.
-func (p *GPUSlice) answerable(pod *v1.Pod, r *request) bool {
+func (p *GPUSlice) answerable(state fwk.CycleState, pod *v1.Pod, r *request) bool {
 	c := p.manager.claims
 	switch {
 	case r.view == nil || !r.fresh, c == nil || c.strangers.Load() || !c.synced(),
 		r.listed && !p.features.EnableDRAPrioritizedList,
+		// Pods of a native group share claims in flight, and keep what was found for
+		// them from one pass over the group to the next.
+		state.GetPodGroupSchedulingCycle() != nil,
 		// Both bring claims into play of which the pod's spec says nothing.
 		p.features.EnableDRANodeAllocatableResources, p.features.EnableDRAWorkloadResourceClaims:
 		return false
@@ -171,7 +174,7 @@ func (p *GPUSlice) confirm(ctx context.Context, state fwk.CycleState, pod *v1.Po
 	if err != nil {
 		return fwk.AsStatus(fmt.Errorf("confirming devices for pod %s: %w", klog.KObj(pod), err))
 	}
-	if stranger := p.manager.claims.strangerOn(node); stranger != nil {
+	if stranger := p.manager.claims.strangerOn(node, p.manager.DeviceClassResolver()); stranger != nil {
 		p.manager.claims.met(klog.FromContext(ctx), stranger)
 		return fwk.AsStatus(fmt.Errorf("confirming devices for pod %s on node %s: another profile is placing pod %s there",
 			klog.KObj(pod), nodeName, klog.KObj(stranger)))
@@ -231,6 +234,9 @@ func (r *request) specs() []*resourceapi.ResourceClaim {
 // unchanged tells whether the pod's claims, and the classes they name, are still
 // those that its cycle began with.
 func (p *GPUSlice) unchanged(pod *v1.Pod, r *request) bool {
+	if len(r.extended) > 0 && len(p.manager.claims.extendedOf(pod)) > 0 {
+		return false // of an earlier attempt, and late
+	}
 	var again request
 	asks := p.asks(pod, &again)
 	if !again.fresh || len(asks) != len(r.asks) {

@@ -9,6 +9,7 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	resourceapi "k8s.io/api/resource/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	corelisters "k8s.io/client-go/listers/core/v1"
@@ -43,7 +44,7 @@ type fakeDRA struct {
 func (f *fakeDRA) ResourceClaims() fwk.ResourceClaimTracker     { return f }
 func (f *fakeDRA) ResourceSlices() fwk.ResourceSliceLister      { return f }
 func (f *fakeDRA) DeviceClasses() fwk.DeviceClassLister         { return anyClass{} }
-func (f *fakeDRA) DeviceClassResolver() fwk.DeviceClassResolver { return noClass{} }
+func (f *fakeDRA) DeviceClassResolver() fwk.DeviceClassResolver { return oneClass{} }
 
 func (f *fakeDRA) ListWithDeviceTaintRules() ([]*resourceapi.ResourceSlice, error) {
 	return f.slices, nil
@@ -60,9 +61,15 @@ func (f *fakeDRA) GetPendingAllocation(uid types.UID) *resourceapi.AllocationRes
 	return f.pending[uid]
 }
 
-type noClass struct{}
+type oneClass struct{}
 
-func (noClass) GetDeviceClass(v1.ResourceName) *resourceapi.DeviceClass { return nil }
+// GetDeviceClass knows one extended resource that claims serve.
+func (oneClass) GetDeviceClass(name v1.ResourceName) *resourceapi.DeviceClass {
+	if name == "nvidia.com/gpu" {
+		return &resourceapi.DeviceClass{ObjectMeta: metav1.ObjectMeta{Name: "any"}}
+	}
+	return nil
+}
 
 // anyClass is a class for every name, which selects all devices.
 type anyClass struct{ fwk.DeviceClassLister }
@@ -163,7 +170,7 @@ func newBench(t *testing.T) *bench {
 	m.claims.synced = func() bool { return true }
 	b.inner = &fakeInner{manager: m}
 	b.GPUSlice = &GPUSlice{handle: &fakeHandle{profile: t.Name(), snapshot: internalcache.NewSnapshot(nil, nodes)}, dra: b.inner, manager: m,
-		gpus: inventory.NewGPUs(), learner: learner, distrusted: lru.New(8), features: feature.Features{EnableDRAPrioritizedList: true}, refusals: refusals{clock: clock.RealClock{}}}
+		gpus: inventory.NewGPUs(), learner: learner, distrusted: lru.New(8), features: feature.Features{EnableDRAPrioritizedList: true}, refusals: newRefusals(clock.RealClock{})}
 	return b
 }
 
@@ -349,11 +356,14 @@ func TestPodsOfOtherProfilesOnTheNode(t *testing.T) {
 		// known of its claim: in flight, written as far as upstream's cache knows,
 		// and in the informer's store.
 		pending, written, stored bool
-		safe                     bool
+		// extended resources, which ones.
+		extended v1.ResourceName
+		safe     bool
 	}{
 		"of a profile that tells":                   {profile: "plimsoll", pending: true, safe: true},
 		"bound, the claim seen":                     {profile: "default-scheduler", bound: true, written: true, stored: true, safe: true},
-		"not bound yet":                             {profile: "default-scheduler", safe: false},
+		"on its way, by claims":                     {profile: "default-scheduler", extended: "nvidia.com/gpu", safe: false},
+		"on its way, by a device plugin":            {profile: "default-scheduler", extended: "amd.com/gpu", safe: true},
 		"bound, the claim in flight":                {profile: "default-scheduler", bound: true, pending: true, safe: false},
 		"bound, the claim written and not seen yet": {profile: "default-scheduler", bound: true, written: true, safe: false},
 	} {
@@ -372,6 +382,10 @@ func TestPodsOfOtherProfilesOnTheNode(t *testing.T) {
 				b.dra.pending["d"] = taken
 			}
 			b.dra.claims["default/d"] = claim
+			if c.extended != "" {
+				other.Spec.ResourceClaims = nil
+				other.Spec.Containers = []v1.Container{{Resources: v1.ResourceRequirements{Requests: v1.ResourceList{c.extended: resource.MustParse("1")}}}}
+			}
 			stored := other.DeepCopy()
 			if other.Spec.NodeName = "node-a"; c.bound {
 				stored.Spec.NodeName = "node-a"

@@ -106,25 +106,32 @@ func (c *claims) met(logger klog.Logger, who klog.KMetadata) {
 }
 
 // strangerOn finds a pod on a node that another profile of this process has put
-// there, with devices of which the model may not know: it is assumed and not bound
-// yet, or the tracker knows of an allocation that the model does not.
-func (c *claims) strangerOn(node fwk.NodeInfo) *v1.Pod {
+// there, with devices of which the model may not know: the tracker knows of an
+// allocation that the model does not, or the pod is on its way to the node with
+// extended resources, for which there is no claim yet.
+func (c *claims) strangerOn(node fwk.NodeInfo, classes fwk.DeviceClassResolver) *v1.Pod {
 	for _, info := range node.GetPods() {
 		pod := info.GetPod()
-		if _, ours := c.profiles.Load(pod.Spec.SchedulerName); ours || !c.usesDevices(pod) {
+		if _, ours := c.profiles.Load(pod.Spec.SchedulerName); ours {
 			continue
 		}
-		if c.assumed(pod) || c.unheard(pod) {
+		if c.unheard(pod) || extends(pod, node, classes) && c.assumed(pod) {
 			return pod
 		}
 	}
 	return nil
 }
 
-// usesDevices tells whether a pod has claims, or may get one for its extended
-// resources.
-func (c *claims) usesDevices(pod *v1.Pod) bool {
-	return len(pod.Spec.ResourceClaims) > 0 || len(resourceNames(append(slices.Clone(pod.Spec.InitContainers), pod.Spec.Containers...))) > 0
+// extends tells whether a pod has extended resources that claims serve on a node.
+func extends(pod *v1.Pod, node fwk.NodeInfo, classes fwk.DeviceClassResolver) bool {
+	return slices.ContainsFunc(extendedResources(pod), func(name v1.ResourceName) bool {
+		return node.GetAllocatable().GetScalarResources()[name] == 0 && classes.GetDeviceClass(name) != nil
+	})
+}
+
+// extendedResources are the names of those that a pod asks for.
+func extendedResources(pod *v1.Pod) []v1.ResourceName {
+	return append(resourceNames(pod.Spec.InitContainers), resourceNames(pod.Spec.Containers)...)
 }
 
 // assumed tells whether a pod that counts on a node is not bound for all that the
@@ -137,12 +144,17 @@ func (c *claims) assumed(pod *v1.Pod) bool {
 // unheard tells whether a claim of a pod is allocated without the model having
 // seen it.
 func (c *claims) unheard(pod *v1.Pod) bool {
+	var names []string
 	for i := range pod.Spec.ResourceClaims {
-		name, _, err := resourceclaim.Name(pod, &pod.Spec.ResourceClaims[i])
-		if err != nil || name == nil {
-			continue
+		if name, _, err := resourceclaim.Name(pod, &pod.Spec.ResourceClaims[i]); err == nil && name != nil {
+			names = append(names, *name)
 		}
-		claim, err := c.tracker.Get(pod.Namespace, *name)
+	}
+	if extended := pod.Status.ExtendedResourceClaimStatus; extended != nil {
+		names = append(names, extended.ResourceClaimName)
+	}
+	for _, name := range names {
+		claim, err := c.tracker.Get(pod.Namespace, name)
 		if err != nil || claim.Status.Allocation == nil && c.tracker.GetPendingAllocation(claim.UID) == nil || c.model.Knows(claim.UID) {
 			continue
 		}

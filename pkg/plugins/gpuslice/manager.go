@@ -157,7 +157,7 @@ func (t claimTracker) SignalClaimPendingAllocation(uid types.UID, claim *resourc
 func (t claimTracker) MaybeRemoveClaimPendingAllocation(uid types.UID, force bool) bool {
 	removed := t.ResourceClaimTracker.MaybeRemoveClaimPendingAllocation(uid, force)
 	if removed {
-		t.m.model.Release(uid)
+		t.m.model.Release(uid, func() *resourceapi.AllocationResult { return t.GetPendingAllocation(uid) })
 	}
 	return removed
 }

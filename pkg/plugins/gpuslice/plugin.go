@@ -97,7 +97,7 @@ func New(shared *Shared, recorder verdict.Recorder) func(context.Context, runtim
 			return nil, err
 		}
 		p := &GPUSlice{handle: fh, recorder: recorder, learner: learner, spare: *args.SpareGPUNodes, gpus: inventory.NewGPUs(),
-			features: features, distrusted: lru.New(rememberedPods), refusals: refusals{clock: clock.RealClock{}},
+			features: features, distrusted: lru.New(rememberedPods), refusals: newRefusals(clock.RealClock{}),
 			manager: &manager{SharedDRAManager: fh.SharedDRAManager(), model: model, claims: claims}}
 		if claims != nil {
 			claims.wakers.Store(fh.ProfileName(), func() { p.wake(klog.FromContext(ctx)) })
@@ -143,7 +143,7 @@ func (p *GPUSlice) PreFilter(ctx context.Context, state fwk.CycleState, pod *v1.
 	}
 	p.learner.observe(r, p.census)
 	state.Write(requestKey, r)
-	if p.answerable(pod, r) {
+	if p.answerable(state, pod, r) {
 		r.claims, r.onModel = true, true
 		r.distrusted = p.distrusts(pod)
 		return nil, nil
@@ -268,7 +268,7 @@ func (p *GPUSlice) Reserve(ctx context.Context, state fwk.CycleState, pod *v1.Po
 	}
 	if onModel {
 		p.distrusted.Remove(pod.UID)
-		r.settle(state)
+		r.settle()
 	}
 	return nil
 }

@@ -171,12 +171,10 @@ func (r *request) servedByPlugins(pod *v1.Pod, node fwk.NodeInfo) bool {
 }
 
 // settle lets go of what only choosing the node needed: pods may wait long to be
-// bound. Those of a pod group are tried again with the same state.
-func (r *request) settle(state fwk.CycleState) {
-	if state.GetPodGroupSchedulingCycle() == nil {
-		r.view, r.places, r.asks = nil, nil, nil
-		r.asked.Clear()
-		r.alike.Clear()
-		r.texts.Clear()
-	}
+// bound.
+func (r *request) settle() {
+	r.view, r.places, r.asks = nil, nil, nil
+	r.asked.Clear()
+	r.alike.Clear()
+	r.texts.Clear()
 }

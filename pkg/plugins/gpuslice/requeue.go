@@ -3,7 +3,6 @@ package gpuslice
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	v1 "k8s.io/api/core/v1"
 	resourceapi "k8s.io/api/resource/v1"
@@ -84,7 +83,7 @@ func (p *GPUSlice) afterPodLeft(_ klog.Logger, _ *v1.Pod, before, _ any) (fwk.Qu
 	if left.Status.Phase == v1.PodRunning || left.Status.Phase == v1.PodSucceeded || left.Status.Phase == v1.PodFailed {
 		return fwk.QueueSkip, nil
 	}
-	if len(left.Spec.ResourceClaims) == 0 && len(resourceNames(append(slices.Clone(left.Spec.InitContainers), left.Spec.Containers...))) == 0 {
+	if len(left.Spec.ResourceClaims) == 0 && len(extendedResources(left)) == 0 {
 		return fwk.QueueSkip, nil
 	}
 	return fwk.Queue, nil

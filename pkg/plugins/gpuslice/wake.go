@@ -7,6 +7,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
+	"k8s.io/utils/lru"
 )
 
 // The queue hears of a claim that gives devices back, and tries pods again. Hints
@@ -17,6 +18,9 @@ import (
 const (
 	// lateness is how far the model's informer may lag behind the queue's.
 	lateness = time.Second
+	// respite is how long a pod that was woken is not woken again: waking passes
+	// over its back-off.
+	respite = 10 * time.Second
 	// maxRefused bounds how many pods are remembered.
 	maxRefused = 64
 )
@@ -25,8 +29,13 @@ const (
 type refusals struct {
 	clock clock.PassiveClock
 
-	mu   sync.Mutex
-	list []refusal
+	mu    sync.Mutex
+	list  []refusal
+	woken *lru.Cache // UID -> when
+}
+
+func newRefusals(clock clock.PassiveClock) refusals {
+	return refusals{clock: clock, woken: lru.New(rememberedPods)}
 }
 
 type refusal struct {
@@ -49,9 +58,12 @@ func (r *refusals) take() map[string]*v1.Pod {
 	defer r.mu.Unlock()
 	out := map[string]*v1.Pod{}
 	for _, one := range r.list {
-		if r.clock.Since(one.at) <= lateness {
-			out[klog.KObj(one.pod).String()] = one.pod
+		last, _ := r.woken.Get(one.pod.UID)
+		if when, before := last.(time.Time); before && r.clock.Since(when) < respite || r.clock.Since(one.at) > lateness {
+			continue
 		}
+		r.woken.Add(one.pod.UID, r.clock.Now())
+		out[klog.KObj(one.pod).String()] = one.pod
 	}
 	clear(r.list)
 	r.list = r.list[:0]

@@ -75,8 +75,26 @@ func TestPodsThatMetALateModelAreWoken(t *testing.T) {
 	}
 }
 
+// TestAPodIsNotWokenAgainAtOnce: waking passes over the back-off, and a pod that can
+// never be served must not be tried for each claim that goes.
+func TestAPodIsNotWokenAgainAtOnce(t *testing.T) {
+	now := clocktesting.NewFakePassiveClock(time.Now())
+	r := newRefusals(now)
+	pod := &v1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "p", UID: "p"}}
+	for _, c := range []struct {
+		after time.Duration
+		want  int
+	}{{0, 1}, {lateness, 0}, {respite - 2*lateness, 0}, {lateness, 1}} {
+		now.SetTime(now.Now().Add(c.after))
+		r.add(pod)
+		if got := r.take(); len(got) != c.want {
+			t.Errorf("%v later: %d woken, want %d", c.after, len(got), c.want)
+		}
+	}
+}
+
 func TestRefusalsAreBounded(t *testing.T) {
-	r := refusals{clock: clocktesting.NewFakePassiveClock(time.Now())}
+	r := newRefusals(clocktesting.NewFakePassiveClock(time.Now()))
 	for i := range 3 * maxRefused {
 		r.add(&v1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: fmt.Sprint(i), UID: types.UID(fmt.Sprint(i))}})
 	}
