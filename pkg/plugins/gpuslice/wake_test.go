@@ -65,9 +65,8 @@ func TestPodsThatMetALateModelAreWoken(t *testing.T) {
 			if !slices.Equal(handle.woken, c.want) {
 				t.Errorf("woken %v, want %v", handle.woken, c.want)
 			}
-			if handle.woken = nil; true {
-				b.manager.claims.heard(held)
-			}
+			handle.woken = nil
+			b.manager.claims.heard(held)
 			if len(handle.woken) > 0 {
 				t.Errorf("woken again: %v", handle.woken)
 			}
