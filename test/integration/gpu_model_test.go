@@ -172,12 +172,14 @@ func TestAProfileWithDynamicResourcesBesideIsSafe(t *testing.T) {
 // allocation of one pod, and another pod gets the only GPU.
 func TestDevicesOfAFailedBindingAreGivenBack(t *testing.T) {
 	c := sliced(t, 1)
-	c.template("whole", "7g.80gb")
 	c.refuseAllocations("unlucky")
+	// With claims that are there already, pods are tried in the order they come.
+	c.claim("unlucky-gpu", "7g.80gb")
+	c.claim("lucky-gpu", "7g.80gb")
 	c.schedule(shippedProfile(t))
-	c.submit(claimant("unlucky", "whole", ""))
+	c.submit(holder("unlucky"))
 	// Parked while the other holds the GPU: nothing but its failure can wake it.
-	c.submit(claimant("lucky", "whole", ""))
+	c.submit(holder("lucky"))
 	c.eventually(func() error {
 		events, err := c.client.EventsV1().Events("default").List(t.Context(), metav1.ListOptions{})
 		if err != nil {
@@ -190,7 +192,24 @@ func TestDevicesOfAFailedBindingAreGivenBack(t *testing.T) {
 		}
 		return fmt.Errorf("no binding of the unlucky pod has failed yet")
 	})
-	c.devices("lucky")
+	c.running("lucky")
+}
+
+// holder is a pod that uses the claim named after it.
+func holder(name string) *v1.Pod {
+	pod := claimant(name, "", "")
+	pod.Spec.ResourceClaims[0].ResourceClaimTemplateName = nil
+	pod.Spec.ResourceClaims[0].ResourceClaimName = ptr.To(name + "-gpu")
+	return pod
+}
+
+// claim creates a claim for one slice of the given profile.
+func (c *cluster) claim(name, profile string) {
+	c.Helper()
+	claim := &resourceapi.ResourceClaim{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "default"}, Spec: oneSlice(profile)}
+	if _, err := c.client.ResourceV1().ResourceClaims("default").Create(c.Context(), claim, metav1.CreateOptions{}); err != nil {
+		c.Fatal(err)
+	}
 }
 
 // refuseAllocations has the API server refuse the status of a pod's claims.

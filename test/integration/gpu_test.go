@@ -139,13 +139,18 @@ func (c *cluster) devices(name string) []string {
 func (c *cluster) template(name, profile string) {
 	c.Helper()
 	template := &resourceapi.ResourceClaimTemplate{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "default"},
-		Spec: resourceapi.ResourceClaimTemplateSpec{Spec: resourceapi.ResourceClaimSpec{Devices: resourceapi.DeviceClaim{
-			Requests: []resourceapi.DeviceRequest{{Name: "slice", Exactly: &resourceapi.ExactDeviceRequest{DeviceClassName: "mig.nvidia.com",
-				Selectors: []resourceapi.DeviceSelector{{CEL: &resourceapi.CELDeviceSelector{
-					Expression: fmt.Sprintf("device.attributes['gpu.nvidia.com'].profile == '%s'", profile)}}}}}}}}}}
+		Spec: resourceapi.ResourceClaimTemplateSpec{Spec: oneSlice(profile)}}
 	if _, err := c.client.ResourceV1().ResourceClaimTemplates("default").Create(c.Context(), template, metav1.CreateOptions{}); err != nil {
 		c.Fatal(err)
 	}
+}
+
+// oneSlice asks for one slice of the given profile.
+func oneSlice(profile string) resourceapi.ResourceClaimSpec {
+	return resourceapi.ResourceClaimSpec{Devices: resourceapi.DeviceClaim{
+		Requests: []resourceapi.DeviceRequest{{Name: "slice", Exactly: &resourceapi.ExactDeviceRequest{DeviceClassName: "mig.nvidia.com",
+			Selectors: []resourceapi.DeviceSelector{{CEL: &resourceapi.CELDeviceSelector{
+				Expression: fmt.Sprintf("device.attributes['gpu.nvidia.com'].profile == '%s'", profile)}}}}}}}}
 }
 
 func gpuOf(device string) string { return strings.SplitN(device, "-mig-", 2)[0] }
