@@ -15,6 +15,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"plimsoll.dev/scheduler/internal/fleet"
+	"plimsoll.dev/scheduler/internal/journal"
 	"plimsoll.dev/scheduler/internal/placement"
 	"plimsoll.dev/scheduler/internal/stack"
 	"plimsoll.dev/scheduler/manifests"
@@ -58,11 +59,11 @@ func Run(ctx context.Context, o Options) (result *placement.Result, err error) {
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
 	o.Progress("started registry with the examples' images")
-	d := &demo{Options: o, stack: s, client: s.Client(), journal: newJournal(), pools: map[string]string{}, racks: map[string]string{}}
+	d := &demo{Options: o, stack: s, client: s.Client(), journal: journal.New(), pools: map[string]string{}, racks: map[string]string{}}
 	_, err = s.StartScheduler(ctx, stack.SchedulerOptions{
 		Config:    config,
 		Plugins:   plugins.Options(plugins.Shared{Recorder: d.journal}),
-		OnFailure: d.journal.failed,
+		OnFailure: d.journal.Failed,
 	})
 	if err != nil {
 		return nil, err
@@ -79,7 +80,7 @@ type demo struct {
 	Options
 	stack   *stack.Stack
 	client  kubernetes.Interface
-	journal *journal
+	journal *journal.Journal
 	pools   map[string]string // node -> pool
 	racks   map[string]string // node -> rack
 	zones   map[string][2]string
@@ -156,7 +157,7 @@ func (d *demo) settle(ctx context.Context) ([]*group, error) {
 		select {
 		case <-ctx.Done():
 			return groups, nil // reported as unmet
-		case <-d.journal.change:
+		case <-d.journal.Change():
 		case <-tick.C:
 		}
 	}
@@ -209,7 +210,7 @@ func (d *demo) describe(ctx context.Context, pod *v1.Pod) (placement.Pod, error)
 	p := placement.Pod{
 		Namespace: pod.Namespace, Name: pod.Name, Phase: string(pod.Status.Phase),
 		Node: pod.Spec.NodeName, Zone: where[0], Arch: where[1],
-		Reasons: d.journal.reasons(string(pod.UID)),
+		Reasons: d.journal.Reasons(string(pod.UID)),
 	}
 	for _, status := range pod.Status.ResourceClaimStatuses {
 		if status.ResourceClaimName == nil {

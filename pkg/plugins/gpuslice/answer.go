@@ -43,7 +43,7 @@ func (p *GPUSlice) look(r *request) *fwk.Status {
 
 // ordered is what the wrapped plugin is shown if it looks at the whole cluster.
 func (r *request) ordered() *shown {
-	if r.view == nil {
+	if r.view == nil || r.natural {
 		return nil
 	}
 	return &shown{slices: r.view.Ordered()}
@@ -144,7 +144,7 @@ func (p *GPUSlice) ask(ctx context.Context, state fwk.CycleState, pod *v1.Pod, n
 // scope is what the wrapped plugin is shown of a node: best devices first, if the
 // model is to be relied on and speaks of the claims that the pod has there.
 func (r *request) scope(node fwk.NodeInfo) *devices.Scope {
-	if r.distrusted || !r.planned(node) {
+	if r.natural || r.distrusted || !r.planned(node) {
 		return r.view.NaturalScope(node.Node())
 	}
 	return r.view.Scope(node.Node())

@@ -66,6 +66,7 @@ type GPUSlice struct {
 	published published
 	learner   *learner
 	spare     bool
+	firstFit  bool
 	recorder  verdict.Recorder
 	// features are those of the process.
 	features feature.Features
@@ -96,7 +97,7 @@ func New(shared *Shared, recorder verdict.Recorder) func(context.Context, runtim
 		if err != nil {
 			return nil, err
 		}
-		p := &GPUSlice{handle: fh, recorder: recorder, learner: learner, spare: *args.SpareGPUNodes, gpus: inventory.NewGPUs(),
+		p := &GPUSlice{handle: fh, recorder: recorder, learner: learner, spare: *args.SpareGPUNodes, firstFit: shared.FirstFit, gpus: inventory.NewGPUs(),
 			features: features, distrusted: lru.New(rememberedPods), refusals: newRefusals(clock.RealClock{}),
 			manager: &manager{SharedDRAManager: fh.SharedDRAManager(), model: model, claims: claims}}
 		if claims != nil {

@@ -33,6 +33,8 @@ type request struct {
 	// onModel: the model answers for the pod, and the wrapped plugin is only asked
 	// about one node at a time; distrusted: what the model says is not relied on.
 	onModel, distrusted bool
+	// natural: devices stay in the order in which they are published.
+	natural bool
 	// asked is what the wrapped plugin answered, by node, and alike the same by what
 	// nodes have in common.
 	asked, alike sync.Map
@@ -72,7 +74,7 @@ func (r *request) checksLabels() bool {
 
 // read makes the request of a pod.
 func (p *GPUSlice) read(pod *v1.Pod, asked *intent.Intent) *request {
-	r := &request{uid: pod.UID, gpu: asked.GPU}
+	r := &request{uid: pod.UID, gpu: asked.GPU, natural: p.firstFit}
 	resources := (&framework.PodInfo{Pod: pod}).CalculateResource()
 	r.cpu = resources.Resource.GetMilliCPU()
 	r.wants = inventory.PodGPUs(pod)

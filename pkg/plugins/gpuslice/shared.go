@@ -16,6 +16,11 @@ import (
 // that each sees at once what the others allocate. The zero value is ready for
 // use.
 type Shared struct {
+	// FirstFit leaves devices in the order in which they are published, so that the
+	// allocator takes what it would take without GPUSlice: for comparing with it
+	// where it would be too slow by itself.
+	FirstFit bool
+
 	mu sync.Mutex
 	// source is the scheduler's own manager: one that is started again in the same
 	// process has another, and begins with a model that knows nothing of the last.

@@ -1,0 +1,63 @@
+package placement
+
+import "plimsoll.dev/scheduler/pkg/verdict"
+
+// Explanation is why one pod is, or would be, where it is. Its JSON form is a
+// stable contract, as that of Result.
+type Explanation struct {
+	SchemaVersion int    `json:"schemaVersion"`
+	Scheduler     string `json:"scheduler"`
+	Namespace     string `json:"namespace"`
+	Name          string `json:"name"`
+	// Node is the one that was chosen; empty if none could take the pod.
+	Node string `json:"node"`
+	// Refused is why the pod as a whole was refused, before any node was looked at;
+	// nil if it was not.
+	Refused *verdict.Reason `json:"refused,omitempty"`
+	// Nodes is how many there are, and Feasible how many could take the pod.
+	Nodes    int `json:"nodes"`
+	Feasible int `json:"feasible"`
+	// Lost counts the nodes that were lost, by plugin and reason, most first.
+	Lost []Loss `json:"lost"`
+	// Top are the best nodes, best first.
+	Top []Score `json:"top"`
+	// Devices lists what its claims would be allocated, as driver/pool/device.
+	Devices []string `json:"devices"`
+	// Reasons is what plugins say of the choice.
+	Reasons []verdict.Reason `json:"reasons"`
+	// Changes are what would let a pod that fits nowhere fit, each tried.
+	Changes []Change `json:"changes"`
+}
+
+// Loss counts nodes that a plugin refused for one reason.
+type Loss struct {
+	verdict.Reason `json:",inline"`
+	Nodes          int `json:"nodes"`
+	// Examples are up to three of them.
+	Examples []string `json:"examples"`
+}
+
+// Score is what the plugins say of a node that could take the pod.
+type Score struct {
+	Node  string `json:"node"`
+	Total int64  `json:"total"`
+	// Plugins holds those that scored, in the order of the profile.
+	Plugins []PluginScore `json:"plugins"`
+}
+
+// PluginScore is what one plugin says of a node: 0 to 100, and that times its
+// weight.
+type PluginScore struct {
+	Plugin   string `json:"plugin"`
+	Raw      int64  `json:"raw"`
+	Weighted int64  `json:"weighted"`
+}
+
+// Change is something that would let the pod fit, tried with the real scheduler.
+type Change struct {
+	// What says it in words: "tolerate dedicated=ml:NoSchedule".
+	What string `json:"what"`
+	// Nodes is how many nodes could take the pod then, and Examples up to three.
+	Nodes    int      `json:"nodes"`
+	Examples []string `json:"examples"`
+}
