@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -38,19 +39,28 @@ type Cluster struct {
 	askOnce map[string]bool
 	// writes: binding writes claims, see WriteClaims.
 	writes bool
+	// evicted are pods that plugins deleted, guarded by evictedMu: they do so in
+	// the background.
+	evicted   []*v1.Pod
+	evictedMu sync.Mutex
 }
 
 // New returns a cluster of the given objects. Pods that name a node run on it;
 // others are only seen by informers. The order of the nodes is the order in
 // which the scheduler looks at them.
 func New(ctx context.Context, cfg *config.KubeSchedulerConfiguration, registry frameworkruntime.Registry, objects ...runtime.Object) (*Cluster, error) {
+	c := &Cluster{applied: map[types.UID]bool{}, askOnce: map[string]bool{}}
+	objects, err := c.restamped(objects)
+	if err != nil {
+		return nil, err
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	// Not NewClientset, which keeps managed fields, and for that lists every type
 	// there is on every write.
 	client := fake.NewSimpleClientset(objects...)
 	informers := newObservedFactory(scheduler.NewInformerFactory(client, 0))
-	c := &Cluster{client: client, informers: informers, cancel: cancel,
-		applied: map[types.UID]bool{}, askOnce: map[string]bool{}}
+	c.client, c.informers, c.cancel = client, informers, cancel
+	c.noteEvictions()
 	// Events would be recorded by a goroutine; nobody reads them here.
 	recorder := func(string) events.EventRecorderLogger { return &events.FakeRecorder{} }
 	sched, err := scheduler.New(ctx, client, informers, nil, recorder,

@@ -79,6 +79,20 @@ func (c *Cluster) write(object runtime.Object) (known bool, err error) {
 	return true, tracker.Update(resource, object, m.GetNamespace())
 }
 
+// restamped are copies of objects with versions of this cluster. Upstream takes no
+// object for newer than another without them, and those of another cluster may be
+// larger than any that is given here.
+func (c *Cluster) restamped(objects []runtime.Object) ([]runtime.Object, error) {
+	out := make([]runtime.Object, len(objects))
+	for i, object := range objects {
+		out[i] = object.DeepCopyObject()
+		if _, _, err := c.stamp(out[i]); err != nil {
+			return nil, fmt.Errorf("taking over an object: %w", err)
+		}
+	}
+	return out, nil
+}
+
 // stamp gives the object a version that no other has, and a UID if it has none.
 func (c *Cluster) stamp(object runtime.Object) (schema.GroupVersionResource, metav1.Object, error) {
 	resource, m, err := resourceOf(object)

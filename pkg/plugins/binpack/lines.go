@@ -1,6 +1,8 @@
 package binpack
 
 import (
+	"slices"
+
 	v1 "k8s.io/api/core/v1"
 
 	"plimsoll.dev/scheduler/pkg/inventory"
@@ -64,4 +66,14 @@ func (l *lines) of(node *v1.Node) *line {
 		return &l.lines[i]
 	}
 	return &l.lines[len(l.lines)-1]
+}
+
+// Targets returns what the line of a node is under these arguments, in percent.
+func Targets(args Args) func(*v1.Node) float64 {
+	args.CeilingPercent, args.Pools = nil, slices.Clone(args.Pools)
+	for i := range args.Pools {
+		args.Pools[i].CeilingPercent = nil
+	}
+	l := newLines(&args, nil) // only ceilings are said by resource
+	return func(node *v1.Node) float64 { return 100 * float64(l.of(node).target) / float64(load.Full) }
 }
