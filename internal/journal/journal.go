@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 	fwk "k8s.io/kube-scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 
@@ -40,6 +41,11 @@ func (j *Journal) Change() <-chan struct{} { return j.change }
 // profile.
 func (j *Journal) Placed(_, _, uid, _ string, reason verdict.Reason) {
 	j.note(uid, true, reason)
+}
+
+// Note notes why an attempt to schedule a pod came to nothing.
+func (j *Journal) Note(uid types.UID, reasons ...verdict.Reason) {
+	j.note(string(uid), false, reasons...)
 }
 
 // Failed notes why an attempt to schedule a pod came to nothing.

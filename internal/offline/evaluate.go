@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/klog/v2"
 	fwk "k8s.io/kube-scheduler/framework"
@@ -50,7 +51,7 @@ func (c *Cluster) Evaluate(ctx context.Context, pod *v1.Pod) (*Evaluation, error
 		e.Held = true
 		return e, err
 	}
-	narrowed, status, _ := fw.RunPreFilterPlugins(ctx, e.state, pod)
+	narrowed, status, by := fw.RunPreFilterPlugins(ctx, e.state, pod)
 	if !status.IsSuccess() {
 		e.Refused = status
 		return e, nil
@@ -61,18 +62,19 @@ func (c *Cluster) Evaluate(ctx context.Context, pod *v1.Pod) (*Evaluation, error
 			return nil, err
 		}
 	}
-	return e, e.score(ctx, e.filter(ctx, narrowed, nodes))
+	return e, e.score(ctx, e.filter(ctx, narrowed, by, nodes))
 }
 
 // filter asks about the nodes, several at a time as upstream does, and returns
 // those that can take the pod.
-func (e *Evaluation) filter(ctx context.Context, narrowed *fwk.PreFilterResult, nodes []fwk.NodeInfo) []fwk.NodeInfo {
+func (e *Evaluation) filter(ctx context.Context, narrowed *fwk.PreFilterResult, by sets.Set[string], nodes []fwk.NodeInfo) []fwk.NodeInfo {
 	e.Nodes = make([]Answer, len(nodes))
+	elsewhere := fwk.NewStatus(fwk.UnschedulableAndUnresolvable, fmt.Sprintf("node(s) didn't satisfy plugin(s) %v", sets.List(by)))
 	e.fw.Parallelizer().Until(ctx, len(nodes), func(i int) {
 		a := &e.Nodes[i]
 		a.Node = nodes[i].Node().Name
 		if !narrowed.AllNodes() && !narrowed.NodeNames.Has(a.Node) {
-			a.Status = fwk.NewStatus(fwk.UnschedulableAndUnresolvable, "node(s) didn't satisfy plugin(s) in PreFilter")
+			a.Status = elsewhere.Clone()
 		} else if status := e.fw.RunFilterPluginsWithNominatedPods(ctx, e.state, e.pod, nodes[i]); !status.IsSuccess() {
 			a.Status = status
 		}

@@ -2,6 +2,7 @@ package offline
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -9,6 +10,8 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	resourceapi "k8s.io/api/resource/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/dynamic-resource-allocation/structured"
 	fwk "k8s.io/kube-scheduler/framework"
@@ -70,18 +73,65 @@ func (c *Cluster) KeepAskOnce(do func() error) error {
 	return do()
 }
 
+// AskedToWait lists the plugins for which a pod waits in Permit, sorted; none if it
+// does not wait.
+func (c *Cluster) AskedToWait(namespace, name string) []string {
+	for _, w := range c.waiting {
+		if w.pod.Namespace != namespace || w.pod.Name != name {
+			continue
+		}
+		if held := w.fw.GetWaitingPod(w.pod.UID); held != nil {
+			return slices.Sorted(slices.Values(held.GetPendingPlugins()))
+		}
+	}
+	return nil
+}
+
 // TryOn has plugins reserve a node for the evaluated pod, tells them that it was
 // bound, so that they say why, and takes all of that back. It returns the devices
 // that were reserved for it, sorted; the status says why plugins would not have
 // it. Permit is not asked, and the evaluation is good for nothing more.
 func (c *Cluster) TryOn(ctx context.Context, e *Evaluation, node string) ([]structured.DeviceID, *fwk.Status, error) {
+	pod := e.pod.DeepCopy()
+	pod.Spec.NodeName = node
+	// Of claims that were reserved for the pod before, giving back takes that, too.
+	claims, err := c.claimsOf(pod)
+	if err != nil {
+		return nil, nil, err
+	}
+	taken, status, err := c.reserve(ctx, e, pod, node)
+	e.fw.RunReservePluginsUnreserve(ctx, e.state, pod, node)
+	for _, claim := range claims {
+		is, lost := c.Claim(claim.Namespace, claim.Name)
+		if lost == nil && !equality.Semantic.DeepEqual(is.Status, claim.Status) {
+			lost = c.Apply(ctx, claim)
+		}
+		err = errors.Join(err, lost)
+	}
+	return taken, status, err
+}
+
+// claimsOf copies the claims of a pod that there are.
+func (c *Cluster) claimsOf(pod *v1.Pod) ([]*resourceapi.ResourceClaim, error) {
+	var out []*resourceapi.ResourceClaim
+	err := c.eachClaim(pod, func(object runtime.Object) error {
+		claim, ok := object.(*resourceapi.ResourceClaim)
+		if !ok {
+			return fmt.Errorf("want a ResourceClaim, got a %T", object)
+		}
+		out = append(out, claim.DeepCopy())
+		return nil
+	})
+	return out, err
+}
+
+// reserve has plugins reserve the node and tells them that the pod was bound. It
+// returns the devices that were reserved.
+func (c *Cluster) reserve(ctx context.Context, e *Evaluation, pod *v1.Pod, node string) ([]structured.DeviceID, *fwk.Status, error) {
 	before, err := c.Allocated()
 	if err != nil {
 		return nil, nil, err
 	}
-	pod := e.pod.DeepCopy()
-	pod.Spec.NodeName = node
-	defer e.fw.RunReservePluginsUnreserve(ctx, e.state, pod, node)
 	if status := e.fw.RunReservePluginsReserve(ctx, e.state, pod, node); !status.IsSuccess() {
 		return nil, status, nil
 	}

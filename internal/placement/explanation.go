@@ -14,9 +14,20 @@ type Explanation struct {
 	// Refused is why the pod as a whole was refused, before any node was looked at;
 	// nil if it was not.
 	Refused *verdict.Reason `json:"refused,omitempty"`
+	// Held: the pod is kept back in the queue and not tried at all; Refused says why.
+	Held bool `json:"held,omitempty"`
+	// Waits is why the pod, though it fits, would keep its place without being bound:
+	// for the others of its group.
+	Waits *verdict.Reason `json:"waits,omitempty"`
 	// Nodes is how many there are, and Feasible how many could take the pod.
 	Nodes    int `json:"nodes"`
 	Feasible int `json:"feasible"`
+	// Ties is how many nodes share the best score: the scheduler chooses one of them
+	// at random, and Node is the first.
+	Ties int `json:"ties"`
+	// IfEmpty is how many nodes could take the pod if no other pod ran anywhere; nil
+	// if that was not tried, or if it is not for want of room that it is refused.
+	IfEmpty *int `json:"ifEmpty,omitempty"`
 	// Lost counts the nodes that were lost, by plugin and reason, most first.
 	Lost []Loss `json:"lost"`
 	// Top are the best nodes, best first.
@@ -27,6 +38,10 @@ type Explanation struct {
 	Reasons []verdict.Reason `json:"reasons"`
 	// Changes are what would let a pod that fits nowhere fit, each tried.
 	Changes []Change `json:"changes"`
+	// Tried is how often the scheduler was asked to find them. Untried is how many
+	// changes there was no time for: more than Changes may help.
+	Tried   int `json:"tried"`
+	Untried int `json:"untried,omitempty"`
 }
 
 // Loss counts nodes that a plugin refused for one reason.
