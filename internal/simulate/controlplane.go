@@ -1,0 +1,281 @@
+package simulate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/klog/v2"
+	fwk "k8s.io/kube-scheduler/framework"
+	"k8s.io/kubernetes/pkg/scheduler"
+
+	"plimsoll.dev/scheduler/internal/journal"
+	"plimsoll.dev/scheduler/internal/stack"
+	"plimsoll.dev/scheduler/pkg/plugins"
+	"plimsoll.dev/scheduler/pkg/plugins/archaware"
+)
+
+const (
+	// look is how often the queue is asked, and patience how long a pod may take to
+	// be tried, and all of them to come to rest.
+	look     = 5 * time.Millisecond
+	patience = 2 * time.Minute
+)
+
+// ControlPlane is an engine with a real API server, etcd and scheduler in this
+// process. No kubelet runs and no controller: they would act upon the copy, end its
+// Jobs and replace the pods that it lacks. Pods that are preempted go at once.
+type ControlPlane struct {
+	stack     *stack.Stack
+	copier    *copier
+	client    kubernetes.Interface
+	scheduler *scheduler.Scheduler
+	journal   *journal.Journal
+	stopWatch func()
+
+	mu sync.Mutex
+	// cycles are the attempts under way, and fates those that are through and were
+	// not asked for yet.
+	cycles map[types.UID]*Attempt
+	fates  map[types.UID]*Attempt
+	// busy counts the pods that have a place and are not bound yet.
+	busy map[types.UID]bool
+	// waiting are the pods that Permit holds.
+	waiting map[types.UID]bool
+	change  chan struct{}
+	// failed is what went wrong in the background.
+	failed error
+}
+
+// apiServerFlags switch off what would refuse or change the copy of a cluster for
+// what the copy lacks: service accounts, runtime classes, limits, priority classes.
+var apiServerFlags = []string{"--disable-admission-plugins=ServiceAccount,TaintNodesByCondition,RuntimeClass,LimitRanger,ResourceQuota,Priority,DefaultTolerationSeconds,StorageObjectInUseProtection"}
+
+// NewControlPlane starts a control plane, copies the cluster into it, and starts the
+// scheduler. Its files are in dir, empty for the system's folder.
+func NewControlPlane(ctx context.Context, c *Cluster, s *Scheduler, dir string, progress func(string)) (_ *ControlPlane, err error) {
+	st, err := stack.Start(ctx, stack.Options{Dir: dir, NoFakeNodes: true, NoControllers: true, APIServerFlags: slices.Clone(apiServerFlags), Progress: progress})
+	if err != nil {
+		return nil, err
+	}
+	e := &ControlPlane{stack: st, client: st.Client(), journal: s.Journal, stopWatch: func() {},
+		cycles: map[types.UID]*Attempt{}, fates: map[types.UID]*Attempt{}, busy: map[types.UID]bool{}, waiting: map[types.UID]bool{}, change: make(chan struct{}, 1)}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, e.Close())
+		}
+	}()
+	if e.copier, err = newCopier(st.RESTConfig()); err != nil {
+		return nil, err
+	}
+	if err := e.copier.copy(ctx, c); err != nil {
+		return nil, err
+	}
+	if err := e.playKubelet(ctx); err != nil {
+		return nil, err
+	}
+	_, err = st.StartScheduler(ctx, stack.SchedulerOptions{
+		Config:     s.YAML,
+		Plugins:    plugins.Options(plugins.Shared{Recorder: s.Journal, Images: &archaware.Shared{Registries: s.Images}}),
+		OnFailure:  e.onFailure,
+		AfterSetup: e.listen,
+	})
+	return e, err
+}
+
+// listen has the engine hear what the framework answers.
+func (e *ControlPlane) listen(sched *scheduler.Scheduler) {
+	e.scheduler = sched
+	for name, fw := range sched.Profiles {
+		sched.Profiles[name] = &listener{Framework: fw, engine: e}
+	}
+}
+
+// playKubelet ends bound pods that are being deleted.
+func (e *ControlPlane) playKubelet(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	factory := informers.NewSharedInformerFactory(e.client, 0)
+	_, err := factory.Core().V1().Pods().Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
+		UpdateFunc: func(_, obj any) {
+			if pod, ok := obj.(*v1.Pod); ok && pod.DeletionTimestamp != nil {
+				if err := e.end(ctx, pod); err != nil && ctx.Err() == nil {
+					e.fail(err)
+				}
+			}
+		},
+	})
+	if err != nil {
+		cancel()
+		return fmt.Errorf("watching pods: %w", err)
+	}
+	e.stopWatch = func() { cancel(); factory.Shutdown() }
+	factory.Start(ctx.Done())
+	for kind, synced := range factory.WaitForCacheSync(ctx.Done()) {
+		if !synced {
+			return fmt.Errorf("waiting for the first list of %v: %w", kind, context.Cause(ctx))
+		}
+	}
+	return nil
+}
+
+// end removes a pod and gives back what it has of claims.
+func (e *ControlPlane) end(ctx context.Context, pod *v1.Pod) error {
+	err := e.client.CoreV1().Pods(pod.Namespace).Delete(ctx, pod.Name, *metav1.NewDeleteOptions(0))
+	if err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("ending pod %s: %w", klog.KObj(pod), err)
+	}
+	for i := range pod.Status.ResourceClaimStatuses {
+		if name := pod.Status.ResourceClaimStatuses[i].ResourceClaimName; name != nil {
+			if err := releaseClaim(ctx, e.client, pod, *name); err != nil {
+				return err
+			}
+		}
+	}
+	for i := range pod.Spec.ResourceClaims {
+		if name := pod.Spec.ResourceClaims[i].ResourceClaimName; name != nil {
+			if err := releaseClaim(ctx, e.client, pod, *name); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (e *ControlPlane) fail(err error) {
+	e.mu.Lock()
+	e.failed = errors.Join(e.failed, err)
+	e.mu.Unlock()
+	e.tell()
+}
+
+func (e *ControlPlane) tell() {
+	select {
+	case e.change <- struct{}{}:
+	default: // somebody will look anyway
+	}
+}
+
+// onFailure hears of every attempt that came to nothing.
+func (e *ControlPlane) onFailure(pod *v1.Pod, status *fwk.Status) {
+	e.journal.Failed(pod, status)
+	e.mu.Lock()
+	a := e.cycle(pod.UID)
+	a.Fate, a.Node = Refused, ""
+	e.fates[pod.UID] = a
+	delete(e.cycles, pod.UID)
+	delete(e.busy, pod.UID)
+	delete(e.waiting, pod.UID)
+	e.mu.Unlock()
+	e.tell()
+}
+
+// cycle is the attempt under way for a pod. The lock is held.
+func (e *ControlPlane) cycle(uid types.UID) *Attempt {
+	if e.cycles[uid] == nil {
+		e.cycles[uid] = &Attempt{}
+	}
+	return e.cycles[uid]
+}
+
+// Submit implements Engine.
+func (e *ControlPlane) Submit(ctx context.Context, pod *v1.Pod) (*Attempt, error) {
+	created, err := e.copier.pod(ctx, pod)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("pod %s was not tried within %v", klog.KObj(pod), patience))
+	defer cancel()
+	for {
+		e.mu.Lock()
+		a, err := e.fates[created.UID], e.failed
+		delete(e.fates, created.UID)
+		e.mu.Unlock()
+		if a != nil || err != nil {
+			return a, err
+		}
+		if held := e.heldBack(ctx, created); held != nil {
+			e.journal.Note(created.UID, journal.Whole(held)...)
+			return &Attempt{Fate: Held}, nil
+		}
+		select {
+		case <-e.change:
+		case <-time.After(look):
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+// heldBack is why plugins keep a pod out of the queue, nil if they do not.
+func (e *ControlPlane) heldBack(ctx context.Context, pod *v1.Pod) *fwk.Status {
+	if !slices.ContainsFunc(e.scheduler.SchedulingQueue.UnschedulablePods(), func(p *v1.Pod) bool { return p.UID == pod.UID }) {
+		return nil
+	}
+	fw := e.scheduler.Profiles[pod.Spec.SchedulerName]
+	if fw == nil {
+		return nil
+	}
+	for _, plugin := range fw.PreEnqueuePlugins() {
+		if status := plugin.PreEnqueue(ctx, pod); !status.IsSuccess() {
+			return status.WithPlugin(plugin.Name())
+		}
+	}
+	return nil
+}
+
+// Settle implements Engine.
+func (e *ControlPlane) Settle(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("the scheduler did not come to rest within %v", patience))
+	defer cancel()
+	calm := 0
+	err := wait.PollUntilContextCancel(ctx, look, true, func(context.Context) (bool, error) {
+		queue := e.scheduler.SchedulingQueue
+		e.mu.Lock()
+		busy, waiting, err := len(e.busy), len(e.waiting), e.failed
+		e.mu.Unlock()
+		// A pod that Permit holds is in flight until it is let go.
+		if len(queue.PodsInActiveQ())+len(queue.PodsInBackoffQ()) > 0 || busy > 0 || len(queue.InFlightPods()) > waiting {
+			calm = 0
+			return false, err
+		}
+		// Events on their way from the API server would be seen by then.
+		calm++
+		return calm >= 20, err
+	})
+	if err != nil && ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+// State implements Engine.
+func (e *ControlPlane) State(ctx context.Context) (*State, error) {
+	pods, err := e.client.CoreV1().Pods(metav1.NamespaceAll).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("listing pods: %w", err)
+	}
+	claims, err := e.client.ResourceV1().ResourceClaims(metav1.NamespaceAll).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("listing claims: %w", err)
+	}
+	return &State{pods.Items, claims.Items}, nil
+}
+
+// Close implements Engine.
+func (e *ControlPlane) Close() error {
+	e.stopWatch()
+	return e.stack.Stop()
+}
+
+var _ Engine = (*ControlPlane)(nil)

@@ -1,0 +1,222 @@
+package simulate
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"math/bits"
+	"slices"
+
+	v1 "k8s.io/api/core/v1"
+	resourceapi "k8s.io/api/resource/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/dynamic-resource-allocation/structured"
+	fwk "k8s.io/kube-scheduler/framework"
+
+	"plimsoll.dev/scheduler/internal/placement"
+	"plimsoll.dev/scheduler/pkg/devices"
+	"plimsoll.dev/scheduler/pkg/gpus"
+	"plimsoll.dev/scheduler/pkg/inventory"
+)
+
+// wholeLabel is what a part is called that is all of a GPU.
+const wholeLabel = "whole"
+
+// hardware is what GPUs there are.
+type hardware struct {
+	layouts []devices.Layout
+	// byLayout lists them by node.
+	byNode map[string][]int
+	// holders are the layouts and pieces by device.
+	pieces map[structured.DeviceID]pieceAt
+	units  *inventory.GPUs
+}
+
+type pieceAt struct{ layout, piece int }
+
+// readHardware reads what drivers publish.
+func readHardware(objects []runtime.Object) *hardware {
+	var published []*resourceapi.ResourceSlice
+	for _, object := range objects {
+		if s, is := object.(*resourceapi.ResourceSlice); is {
+			published = append(published, s)
+		}
+	}
+	h := &hardware{layouts: devices.Layouts(published), byNode: map[string][]int{}, pieces: map[structured.DeviceID]pieceAt{}, units: inventory.NewGPUs()}
+	for i := range h.layouts {
+		l := &h.layouts[i]
+		h.byNode[l.Node] = append(h.byNode[l.Node], i)
+		for j := range l.Pieces {
+			h.pieces[l.Pieces[j].ID] = pieceAt{i, j}
+		}
+	}
+	return h
+}
+
+// held is what a claim holds of a device.
+type held struct {
+	id    structured.DeviceID
+	takes map[resourceapi.QualifiedName]int64 // thousandths of each capacity; nil for all of it
+	pod   string
+}
+
+// heldBy lists what claims hold.
+func heldBy(claims []resourceapi.ResourceClaim) []held {
+	var out []held
+	for i := range claims {
+		claim := &claims[i]
+		if claim.Status.Allocation == nil {
+			continue
+		}
+		pod := ""
+		if users := claim.Status.ReservedFor; len(users) > 0 {
+			pod = claim.Namespace + "/" + users[0].Name
+		}
+		for _, r := range claim.Status.Allocation.Devices.Results {
+			if r.AdminAccess != nil && *r.AdminAccess {
+				continue
+			}
+			h := held{id: structured.MakeDeviceID(r.Driver, r.Pool, r.Device), pod: pod}
+			for name, amount := range r.ConsumedCapacity {
+				if h.takes == nil {
+					h.takes = map[resourceapi.QualifiedName]int64{}
+				}
+				h.takes[name] = amount.MilliValue()
+			}
+			out = append(out, h)
+		}
+	}
+	return out
+}
+
+// published lists a node's GPUs that drivers publish, with what is held of them.
+func (h *hardware) published(node string, holds map[int][]held) []placement.GPU {
+	var out []placement.GPU
+	for _, at := range h.byNode[node] {
+		l := &h.layouts[at]
+		g := placement.GPU{Name: l.Name, Model: l.Model, Cells: l.Cells, Parts: []placement.Part{}}
+		for _, one := range holds[at] {
+			g.Parts = append(g.Parts, part(l, &l.Pieces[h.pieces[one.id].piece], one))
+		}
+		out = append(out, sum(g))
+	}
+	return out
+}
+
+// sum orders the parts and adds them up.
+func sum(g placement.GPU) placement.GPU {
+	slices.SortFunc(g.Parts, func(a, b placement.Part) int {
+		return cmp.Or(cmp.Compare(a.Start, b.Start), cmp.Compare(a.Pod, b.Pod), cmp.Compare(a.Percent, b.Percent))
+	})
+	for _, p := range g.Parts {
+		g.UsedPercent += p.Percent
+	}
+	g.UsedPercent = rounded(min(g.UsedPercent, 100))
+	return g
+}
+
+// part is what a claim holds of a GPU.
+func part(l *devices.Layout, piece *devices.Piece, h held) placement.Part {
+	share := piece.Part
+	label := cmp.Or(piece.Profile, wholeLabel)
+	if h.takes != nil {
+		share = 0
+		for name, takes := range h.takes {
+			capacity := piece.Spec.Capacity[name]
+			if all := capacity.Value.MilliValue(); all > 0 {
+				share = max(share, float64(takes)/float64(all))
+			}
+		}
+		if share < 1 {
+			label = fmt.Sprintf("%.0f %%", 100*share)
+		}
+	}
+	out := placement.Part{Label: label, Percent: rounded(100 * share), Pod: h.pod}
+	if piece.Mask != 0 && l.Cells > 0 {
+		out.Start, out.Cells = bits.TrailingZeros64(uint64(piece.Mask)), piece.Mask.Count()
+		out.Percent = rounded(100 * float64(out.Cells) / float64(l.Cells))
+	}
+	return out
+}
+
+// byHand is a node's GPUs that a device plugin counts. Nobody knows which unit a pod
+// got; they are drawn in the order of the pods.
+func (h *hardware) counted(info fwk.NodeInfo) []placement.GPU {
+	var read gpus.Node
+	h.units.Read(info, &read)
+	if len(read.Offers) == 0 {
+		return nil
+	}
+	var out []placement.GPU
+	for i := range read.Offers {
+		offer := &read.Offers[i]
+		users := usersOf(info, offer.Resource)
+		all := read.Counts[i].Allocatable
+		if offer.Kind != gpus.Whole {
+			out = append(out, strip(offer, all, users))
+			continue
+		}
+		for unit := range min(all, maxDrawn) {
+			g := placement.GPU{Name: fmt.Sprintf("gpu-%d", unit), Model: offer.Model, Parts: []placement.Part{}}
+			if int(unit) < len(users) {
+				g.Parts = append(g.Parts, placement.Part{Label: wholeLabel, Percent: 100, Pod: users[unit]})
+			}
+			out = append(out, sum(g))
+		}
+	}
+	return out
+}
+
+// maxDrawn bounds what is drawn of what a node claims to have.
+const maxDrawn = 64
+
+// strip draws units of which several make a GPU.
+func strip(offer *gpus.Offer, all int64, users []string) placement.GPU {
+	g := placement.GPU{Name: offer.Resource, Model: offer.Model, Cells: int(min(all, maxDrawn)), Parts: []placement.Part{}}
+	for i, user := range users[:min(len(users), g.Cells)] {
+		g.Parts = append(g.Parts, placement.Part{Label: offer.Resource, Start: i, Cells: 1, Percent: rounded(100 / float64(g.Cells)), Pod: user})
+	}
+	return sum(g)
+}
+
+// usersOf names the pods that use units of a resource, once for each unit.
+func usersOf(info fwk.NodeInfo, resource string) []string {
+	var out []string
+	for _, p := range info.GetPods() {
+		pod := p.GetPod()
+		for _, want := range inventory.PodGPUs(pod) {
+			if want.Resource != resource {
+				continue
+			}
+			for range min(want.Count, maxDrawn) {
+				out = append(out, pod.Namespace+"/"+pod.Name)
+			}
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// supply is how many GPUs a node has, and asked how many of it a pod asks for by
+// device plugin.
+func gpusAsked(pod *v1.Pod, units map[string]float64) (n float64) {
+	for _, want := range inventory.PodGPUs(pod) {
+		n += float64(want.Count) * units[want.Resource]
+	}
+	return n
+}
+
+// unitsOf is how much of a GPU a unit of each resource is on these nodes.
+func (h *hardware) unitsOf(nodes []fwk.NodeInfo) map[string]float64 {
+	out := map[string]float64{}
+	for _, info := range nodes {
+		var read gpus.Node
+		h.units.Read(info, &read)
+		for i := range read.Offers {
+			out[read.Offers[i].Resource] = float64(read.Offers[i].MilliGPUs()) / gpus.MilliGPU
+		}
+	}
+	return out
+}
+
+func rounded(x float64) float64 { return math.Round(x*100) / 100 }

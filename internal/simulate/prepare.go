@@ -1,0 +1,172 @@
+package simulate
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	corev1helpers "k8s.io/component-helpers/scheduling/corev1"
+	"k8s.io/kubernetes/pkg/scheduler/apis/config"
+
+	"plimsoll.dev/scheduler/internal/schedconfig"
+	"plimsoll.dev/scheduler/internal/snapshot"
+	"plimsoll.dev/scheduler/manifests"
+	"plimsoll.dev/scheduler/pkg/plugins/binpack"
+)
+
+// The schedulers that can be simulated.
+const (
+	Plimsoll = "plimsoll"
+	Default  = "default"
+	Both     = "both"
+)
+
+// defaultProfile is upstream's.
+const defaultProfile = `
+apiVersion: kubescheduler.config.k8s.io/v1
+kind: KubeSchedulerConfiguration
+profiles: [{schedulerName: default-scheduler}]
+`
+
+// contestant is a scheduler to simulate.
+type contestant struct {
+	name string
+	yaml []byte
+	cfg  *config.KubeSchedulerConfiguration
+}
+
+// contestants are those to simulate, in the order in which they run. Plimsoll runs
+// under the given configuration, empty for the shipped one.
+func contestants(which string, given []byte) ([]contestant, error) {
+	ours, theirs := contestant{name: Plimsoll, yaml: given}, contestant{name: Default, yaml: []byte(defaultProfile)}
+	if len(given) == 0 {
+		ours.yaml = manifests.SchedulerConfig
+	}
+	var out []contestant
+	switch which {
+	case Plimsoll:
+		out = []contestant{ours}
+	case Default:
+		out = []contestant{theirs}
+	case Both:
+		out = []contestant{ours, theirs}
+	default:
+		return nil, fmt.Errorf("scheduler %q: want one of %s, %s, %s", which, Plimsoll, Default, Both)
+	}
+	for i := range out {
+		var err error
+		if out[i].cfg, err = schedconfig.Decode(out[i].yaml); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// targets are the lines to which a contestant fills nodes, nil if it has none.
+func (c *contestant) targets() (func(*v1.Node) float64, error) {
+	for _, given := range c.cfg.Profiles[0].PluginConfig {
+		if given.Name != binpack.Name {
+			continue
+		}
+		args, err := binpack.DecodeArgs(given.Args)
+		if err != nil {
+			return nil, err
+		}
+		return binpack.Targets(args), nil
+	}
+	if c.name == Plimsoll {
+		return binpack.Targets(binpack.DefaultArgs()), nil
+	}
+	return nil, nil
+}
+
+// input is what is simulated.
+type input struct {
+	nodes   []*v1.Node
+	objects []runtime.Object
+	bound   []*v1.Pod
+	// queue are the pods to schedule, in the order in which they come.
+	queue []*v1.Pod
+	notes []string
+}
+
+// prepare sorts a snapshot's pods into those that have a place and those that want
+// one. Pods of other schedulers are left alone.
+func prepare(s *snapshot.Snapshot, ours *config.KubeSchedulerConfiguration) (*input, error) {
+	in := &input{notes: slices.Clone(s.Notes)}
+	foreign := 0
+	for _, object := range s.Objects {
+		switch o := object.(type) {
+		case *v1.Node:
+			in.nodes = append(in.nodes, o)
+		case *unstructured.Unstructured:
+			foreign++
+			continue
+		}
+		in.objects = append(in.objects, object)
+	}
+	if len(in.nodes) == 0 {
+		return nil, errors.New("there are no nodes: want at least one among what is read")
+	}
+	in.note(foreign, "1 object of a custom kind is not simulated", "%d objects of custom kinds are not simulated")
+	names := map[string]bool{v1.DefaultSchedulerName: true}
+	for i := range ours.Profiles {
+		names[ours.Profiles[i].SchedulerName] = true
+	}
+	others := 0
+	for _, pod := range s.Pods {
+		switch {
+		case pod.Spec.NodeName != "":
+			in.bound = append(in.bound, pod)
+		case !names[pod.Spec.SchedulerName]:
+			others++
+		default:
+			in.queue = append(in.queue, pod)
+		}
+	}
+	in.note(others, "1 pod waits for another scheduler and is left alone", "%d pods wait for other schedulers and are left alone")
+	slices.SortStableFunc(in.queue, func(a, b *v1.Pod) int {
+		return cmp.Compare(corev1helpers.PodPriority(b), corev1helpers.PodPriority(a))
+	})
+	in.note(imagesOf(in.queue), "registries were not asked: 1 image is taken to run on every architecture that the cluster has",
+		"registries were not asked: %d images are taken to run on every architecture that the cluster has")
+	return in, nil
+}
+
+// note adds a line if there is something to count.
+func (in *input) note(count int, one, many string) {
+	switch {
+	case count == 1:
+		in.notes = append(in.notes, one)
+	case count > 1:
+		in.notes = append(in.notes, fmt.Sprintf(many, count))
+	}
+}
+
+// imagesOf counts the images of pods.
+func imagesOf(pods []*v1.Pod) int {
+	images := map[string]bool{}
+	for _, pod := range pods {
+		for _, c := range slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers) {
+			images[c.Image] = true
+		}
+	}
+	return len(images)
+}
+
+// addressed are copies of pods that name a profile of the contestant: the one they
+// name if it has it, else its first.
+func (c *contestant) addressed(pods []*v1.Pod) []*v1.Pod {
+	out := make([]*v1.Pod, len(pods))
+	for i, pod := range pods {
+		out[i] = pod.DeepCopy()
+		if !slices.ContainsFunc(c.cfg.Profiles, func(p config.KubeSchedulerProfile) bool { return p.SchedulerName == pod.Spec.SchedulerName }) {
+			out[i].Spec.SchedulerName = c.cfg.Profiles[0].SchedulerName
+		}
+	}
+	return out
+}
