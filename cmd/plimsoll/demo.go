@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"plimsoll.dev/scheduler/internal/demo"
 	"plimsoll.dev/scheduler/internal/fleet"
 	"plimsoll.dev/scheduler/internal/placement"
+	"plimsoll.dev/scheduler/internal/snapshot"
 	"plimsoll.dev/scheduler/internal/stack"
 )
 
@@ -20,7 +22,7 @@ import (
 var errUnexpected = errors.New("not every pod ended as its example says")
 
 func newDemoCommand() *cobra.Command {
-	var format string
+	var format, dump string
 	var keep bool
 	o := demo.Options{Settle: time.Minute}
 	cmd := &cobra.Command{
@@ -42,7 +44,11 @@ The exit code is 0 only if every pod ended as its example says.`,
 				fmt.Fprintf(cmd.ErrOrStderr(), "%5.1fs %s\n", time.Since(began).Seconds(), line)
 			}
 			o.AfterStart = func(ctx context.Context, s *stack.Stack, result *placement.Result) error {
-				if err := result.Print(cmd.OutOrStdout(), format); err != nil || !keep {
+				err := result.Print(cmd.OutOrStdout(), format)
+				if err == nil && dump != "" {
+					err = writeDump(ctx, dump, s)
+				}
+				if err != nil || !keep {
 					return err
 				}
 				return stay(ctx, cmd.ErrOrStderr(), s)
@@ -56,8 +62,32 @@ The exit code is 0 only if every pod ended as its example says.`,
 	}
 	cmd.Flags().StringVarP(&format, "output", "o", "table", "output format: table, json or yaml")
 	cmd.Flags().IntVar(&o.Nodes, "nodes", fleet.MinNodes, fmt.Sprintf("nodes in the cluster, at least %d", fleet.MinNodes))
+	cmd.Flags().StringVar(&dump, "dump", "", "write the cluster as it is at the end to this file, for simulate and explain")
 	cmd.Flags().BoolVar(&keep, "keep", false, "keep the cluster running afterwards, and print a KUBECONFIG for kubectl")
 	return cmd
+}
+
+// writeDump writes the cluster as kubectl would print it.
+func writeDump(ctx context.Context, path string, s *stack.Stack) error {
+	cluster, err := snapshot.FromCluster(ctx, s.RESTConfig(), "demo")
+	if err != nil {
+		return err
+	}
+	return writeFile(path, cluster.Write)
+}
+
+// writeFile writes a file; one that could not be finished is removed.
+func writeFile(path string, write func(io.Writer) error) (err error) {
+	file, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err = errors.Join(err, file.Close()); err != nil {
+			err = errors.Join(fmt.Errorf("writing %s: %w", path, err), os.Remove(path))
+		}
+	}()
+	return write(file)
 }
 
 // stay leaves the control plane up until the user interrupts.
