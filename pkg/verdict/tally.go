@@ -26,14 +26,14 @@ type Counted struct {
 	Nodes int
 }
 
-// Counts lists the reasons, the most frequent first, then by plugin and text.
+// Counts lists the reasons, the most frequent first, then by plugin, text and code.
 func (t *Tally) Counts() []Counted {
 	out := make([]Counted, 0, len(t.counts))
 	for r, n := range t.counts {
 		out = append(out, Counted{r, n})
 	}
 	slices.SortFunc(out, func(a, b Counted) int {
-		return cmp.Or(cmp.Compare(b.Nodes, a.Nodes), cmp.Compare(a.Plugin, b.Plugin), cmp.Compare(a.Message, b.Message))
+		return cmp.Or(cmp.Compare(b.Nodes, a.Nodes), cmp.Compare(a.Plugin, b.Plugin), cmp.Compare(a.Message, b.Message), cmp.Compare(a.Code, b.Code))
 	})
 	return out
 }
