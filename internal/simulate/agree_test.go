@@ -145,12 +145,12 @@ func TestEnginesAgree(t *testing.T) {
 			scheduler := func() *Scheduler {
 				return &Scheduler{Config: c.cfg, YAML: c.yaml, Images: NewEverywhere(in.nodes), Journal: journal.New()}
 			}
-			real, err := NewControlPlane(t.Context(), cluster, scheduler(), t.TempDir(), nil)
+			plane, err := NewControlPlane(t.Context(), cluster, scheduler(), t.TempDir(), nil)
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer func() {
-				if err := real.Close(); err != nil {
+				if err := plane.Close(); err != nil {
 					t.Error(err)
 				}
 			}()
@@ -159,16 +159,16 @@ func TestEnginesAgree(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer func() { _ = memory.Close() }() // nothing to fail
-			compare(t, real, memory, c.addressed(in.queue))
+			compare(t, plane, memory, c.addressed(in.queue))
 		})
 	}
 }
 
-func compare(t *testing.T, real *ControlPlane, memory *Memory, queue []*v1.Pod) {
+func compare(t *testing.T, plane *ControlPlane, memory *Memory, queue []*v1.Pod) {
 	t.Helper()
 	fates := map[Fate]int{}
 	for _, pod := range queue {
-		first, err := real.Submit(t.Context(), pod)
+		first, err := plane.Submit(t.Context(), pod)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -182,19 +182,19 @@ func compare(t *testing.T, real *ControlPlane, memory *Memory, queue []*v1.Pod) 
 		}
 		if diff := cmp.Diff(verdicts(first), verdicts(second)); diff != "" {
 			t.Errorf("pod %s (-control plane +memory)\n%s", pod.Name, diff)
-			t.Fatalf("the clusters (-control plane +memory)\n%s", cmp.Diff(ends(t, real), ends(t, memory)))
+			t.Fatalf("the clusters (-control plane +memory)\n%s", cmp.Diff(ends(t, plane), ends(t, memory)))
 		}
 		fates[first.Fate]++
 	}
 	if fates[Placed] < 20 || fates[Refused] == 0 || fates[Held] == 0 {
 		t.Errorf("%v: want many placed, some refused and some held", fates)
 	}
-	for _, e := range []Engine{real, memory} {
+	for _, e := range []Engine{plane, memory} {
 		if err := e.Settle(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if diff := cmp.Diff(ends(t, real), ends(t, memory)); diff != "" {
+	if diff := cmp.Diff(ends(t, plane), ends(t, memory)); diff != "" {
 		t.Errorf("at the end (-control plane +memory)\n%s", diff)
 	}
 }
