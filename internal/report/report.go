@@ -110,7 +110,7 @@ func policy(script string) string {
 func engineName(engine string) string {
 	switch engine {
 	case "control-plane":
-		return "control plane: a real API server with all its controllers"
+		return "control plane: a real API server and scheduler"
 	case "memory":
 		return "memory: the real scheduling framework, without an API server"
 	case "":

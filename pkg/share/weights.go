@@ -11,14 +11,15 @@ type Weights struct {
 	OpenGPU, OpenNode float64
 }
 
-// DefaultWeights come from a sweep over five lists of the openb trace, filling
-// up and with tasks that come and go, on other orders of arrival than those the
-// benchmarks report. Most have a wide optimum. Three are a compromise: more
-// Starved, more Scarcity or less IdleGPU fill a cluster up better once, and
-// break more sets of GPUs when tasks come and go.
+// DefaultWeights come from sweeps over the lists of the openb trace, filling up and
+// with tasks that come and go, on other orders of arrival than those the benchmarks
+// report. Most have a wide optimum. Two are a compromise: more Starved or less
+// IdleGPU fill a cluster up better once, and break more sets of GPUs when tasks come
+// and go. Scarcity has a threshold instead: below 1, lists where many tasks name a
+// model lose a point.
 func DefaultWeights() Weights {
 	return Weights{
-		Fragment: 1, Starved: .2, Piece: 40, Scarcity: .8, Cores: 2, Sets: .1,
+		Fragment: 1, Starved: .2, Piece: 40, Scarcity: 1, Cores: 2, Sets: .1,
 		IdleGPU: .04, IdleCore: .1, OpenGPU: 5, OpenNode: 5,
 	}
 }
