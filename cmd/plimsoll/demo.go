@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -73,21 +72,11 @@ func writeDump(ctx context.Context, path string, s *stack.Stack) error {
 	if err != nil {
 		return err
 	}
-	return writeFile(path, cluster.Write)
-}
-
-// writeFile writes a file; one that could not be finished is removed.
-func writeFile(path string, write func(io.Writer) error) (err error) {
-	file, err := os.Create(path)
+	file, err := openOutput(path)
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if err = errors.Join(err, file.Close()); err != nil {
-			err = errors.Join(fmt.Errorf("writing %s: %w", path, err), os.Remove(path))
-		}
-	}()
-	return write(file)
+	return file.close(file.write(cluster.Write))
 }
 
 // stay leaves the control plane up until the user interrupts.

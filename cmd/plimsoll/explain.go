@@ -18,9 +18,9 @@ func newExplainCommand() *cobra.Command {
 		Short: "Show why a pod would go where it would go, or what would have to change",
 		Long: `Asks the real scheduler about one pod of a dumped or a live cluster, which is only
 read: which nodes are lost to which plugin and why, how the plugins score the others,
-which devices its claims would get; and for a pod that fits nowhere, what would have
-to change, each change tried with the scheduler. A pod that has a node is judged as
-if it did not.`,
+which devices its claims would get, and which pods it would preempt; and for a pod
+that fits nowhere, what would have to change, each change tried with the scheduler.
+A pod that has a node is judged as if it did not.`,
 		Example: `  plimsoll explain default/train-7 -f dump.yaml
   plimsoll explain train-7 --context prod --scheduler default -o json`,
 		Args: cobra.ExactArgs(1),
@@ -32,7 +32,7 @@ if it did not.`,
 			if o.Config, err = in.scheduler(); err != nil {
 				return err
 			}
-			if o.Snapshot, err = in.read(cmd.Context(), cmd.InOrStdin()); err != nil {
+			if o.Snapshot, err = in.read(cmd.Context(), cmd.InOrStdin(), o.Config); err != nil {
 				return err
 			}
 			p := newProgress(cmd.ErrOrStderr(), clock.RealClock{})

@@ -9,9 +9,13 @@ import (
 	"slices"
 
 	"github.com/spf13/pflag"
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/client-go/tools/clientcmd"
 
+	"plimsoll.dev/scheduler/internal/schedconfig"
 	"plimsoll.dev/scheduler/internal/snapshot"
+	"plimsoll.dev/scheduler/manifests"
 )
 
 // input is the cluster that a command looks at.
@@ -29,7 +33,7 @@ func (i *input) addFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&i.kubeconfig, "kubeconfig", "", "read a live cluster, once and without changing it, by this kubeconfig")
 	flags.StringVar(&i.context, "context", "", "read a live cluster by this context of the kubeconfig")
 	flags.StringArrayVar(&i.add, "add", nil, "a file or folder of objects to add to the cluster, workloads as pods; may be repeated")
-	flags.BoolVar(&i.fromScratch, "from-scratch", false, "take all pods off their nodes first, but for those that come with a node")
+	flags.BoolVar(&i.fromScratch, "from-scratch", false, "take all pods off their nodes first, but for those that come with a node and those of schedulers that are not simulated")
 	flags.StringVar(&i.config, "config", "", "a KubeSchedulerConfiguration for Plimsoll in the place of the shipped one")
 }
 
@@ -38,8 +42,9 @@ func (i *input) given() bool { return len(i.files) > 0 || i.fromCluster() }
 
 func (i *input) fromCluster() bool { return i.kubeconfig != "" || i.context != "" }
 
-// read reads the cluster and what is to be added to it.
-func (i *input) read(ctx context.Context, stdin io.Reader) (*snapshot.Snapshot, error) {
+// read reads the cluster and what is to be added to it. The configuration is that of
+// scheduler.
+func (i *input) read(ctx context.Context, stdin io.Reader, config []byte) (*snapshot.Snapshot, error) {
 	var s *snapshot.Snapshot
 	var err error
 	switch {
@@ -58,17 +63,44 @@ func (i *input) read(ctx context.Context, stdin io.Reader) (*snapshot.Snapshot, 
 		return nil, err
 	}
 	if i.fromScratch {
-		n := snapshot.Unbind(s, snapshot.Stays)
-		s.Notes = append(s.Notes, fmt.Sprintf("%d pods were taken off their nodes, and wait for one like all others", n))
+		names, err := simulated(config)
+		if err != nil {
+			return nil, err
+		}
+		note := "1 pod was taken off its node, and waits for one like all others"
+		if n := snapshot.Unbind(s, snapshot.StaysBeside(names)); n != 1 {
+			note = fmt.Sprintf("%d pods were taken off their nodes, and wait for one like all others", n)
+		}
+		s.Notes = append(s.Notes, note)
 	}
-	if len(i.add) == 0 {
-		return s, nil
+	if len(i.add) > 0 {
+		more, err := snapshot.ReadWhatIf(i.add, stdin)
+		if err != nil {
+			return nil, err
+		}
+		if err := s.Add(more); err != nil {
+			return nil, err
+		}
 	}
-	more, err := snapshot.ReadWhatIf(i.add, stdin)
+	s.Notes = append(s.Notes, s.Gaps()...)
+	return s, nil
+}
+
+// simulated are the names of the schedulers whose pods are placed anew: those of the
+// profiles, and the default scheduler, whichever of them is asked for.
+func simulated(config []byte) (sets.Set[string], error) {
+	if len(config) == 0 {
+		config = manifests.SchedulerConfig
+	}
+	cfg, err := schedconfig.Decode(config)
 	if err != nil {
 		return nil, err
 	}
-	return s, s.Add(more)
+	names := sets.New(v1.DefaultSchedulerName)
+	for i := range cfg.Profiles {
+		names.Insert(cfg.Profiles[i].SchedulerName)
+	}
+	return names, nil
 }
 
 func (i *input) readCluster(ctx context.Context) (*snapshot.Snapshot, error) {

@@ -56,13 +56,21 @@ registry: images are taken to run on every architecture of the cluster.`,
 	return cmd
 }
 
-func (f *simulateFlags) run(cmd *cobra.Command) error {
+func (f *simulateFlags) run(cmd *cobra.Command) (err error) {
 	if err := placement.CheckFormat(f.format); err != nil {
 		return err
 	}
 	config, err := f.input.scheduler()
 	if err != nil {
 		return err
+	}
+	var page *output
+	if f.report != "" {
+		// Now, since a run may take minutes.
+		if page, err = openOutput(f.report); err != nil {
+			return fmt.Errorf("--report: %w", err)
+		}
+		defer func() { err = page.close(err) }()
 	}
 	p := newProgress(cmd.ErrOrStderr(), clock.RealClock{})
 	var s *placement.Simulation
@@ -77,7 +85,7 @@ func (f *simulateFlags) run(cmd *cobra.Command) error {
 	if err := s.Print(cmd.OutOrStdout(), f.format); err != nil || f.report == "" {
 		return err
 	}
-	if err := writeFile(f.report, func(w io.Writer) error { return report.Write(w, s) }); err != nil {
+	if err := page.write(func(w io.Writer) error { return report.Write(w, s) }); err != nil {
 		return err
 	}
 	p.step("wrote " + f.report)
@@ -88,7 +96,7 @@ func (f *simulateFlags) simulate(cmd *cobra.Command, p *progress, config []byte)
 	if err := f.trace.unused(cmd.Flags()); err != nil {
 		return nil, err
 	}
-	s, err := f.input.read(cmd.Context(), cmd.InOrStdin())
+	s, err := f.input.read(cmd.Context(), cmd.InOrStdin(), config)
 	if err != nil {
 		return nil, err
 	}

@@ -235,3 +235,79 @@ func TestProgressTellsWhatIsLeft(t *testing.T) {
 		t.Errorf("tells %q, want %q", got, want)
 	}
 }
+
+// TestFromScratchLeavesThePodsOfOtherSchedulers: they are not placed anew, so they
+// must not be taken off either, or their load would be gone.
+func TestFromScratchLeavesThePodsOfOtherSchedulers(t *testing.T) {
+	running := func(name, scheduler string) string {
+		return "\n---\n{apiVersion: v1, kind: Pod, metadata: {name: " + name + ", namespace: shop}, spec: {nodeName: eu-a-01, schedulerName: " + scheduler +
+			", containers: [{name: c, image: example.test/c:1, resources: {requests: {cpu: 500m}}}]}, status: {phase: Running}}"
+	}
+	config := write(t, "config.yaml", "apiVersion: kubescheduler.config.k8s.io/v1\nkind: KubeSchedulerConfiguration\nprofiles: [{schedulerName: volcano}]\n")
+	file := write(t, "cluster.yaml", strings.TrimSuffix(smallCluster, "\n")+running("batch", "volcano")+running("cart", "plimsoll"))
+	for _, tc := range []struct {
+		note string
+		args []string
+	}{
+		{"1 pod was taken off its node", nil},
+		{"1 pod was taken off its node", []string{"--config", config}}, // of volcano now, not of plimsoll
+	} {
+		args := append([]string{"simulate", "-f", file, "--from-scratch", "--engine", "memory", "--scheduler", "plimsoll", "-o", "json"}, tc.args...)
+		stdout, stderr, err := execute(t, args...)
+		if err != nil {
+			t.Fatalf("%v\n%s", err, stderr)
+		}
+		var s placement.Simulation
+		if err := json.Unmarshal([]byte(stdout), &s); err != nil {
+			t.Fatal(err)
+		}
+		if used := s.Results[0].Nodes[0].CPU.Used; used != 2000 { // web, batch and cart
+			t.Errorf("%v: %d thousandths of a core are used, want 2000", tc.args, used)
+		}
+		if !strings.Contains(strings.Join(s.Notes, "\n"), tc.note) {
+			t.Errorf("%v: notes %q, want %q", tc.args, s.Notes, tc.note)
+		}
+		for _, p := range s.Results[0].Pods {
+			if (p.Name == "batch" || p.Name == "cart") && p.Node != "eu-a-01" {
+				t.Errorf("%v: %s is on %q", tc.args, p.Name, p.Node)
+			}
+		}
+	}
+}
+
+func TestWhatTheInputLacksIsNoted(t *testing.T) {
+	file := write(t, "cluster.yaml", smallCluster+`
+---
+{apiVersion: v1, kind: Pod, metadata: {name: db, namespace: shop}, spec: {nodeName: eu-a-01, volumes: [{name: d, persistentVolumeClaim: {claimName: data}}], containers: [{name: c, image: example.test/c:1}]}, status: {phase: Running}}
+`)
+	const note = "1 pod names PersistentVolumeClaims that were not read"
+	for want, args := range map[bool][]string{true: {"--from-scratch"}, false: nil} {
+		stdout, stderr, err := execute(t, append([]string{"simulate", "-f", file, "--engine", "memory", "--scheduler", "default"}, args...)...)
+		if err != nil {
+			t.Fatalf("%v\n%s", err, stderr)
+		}
+		if got := strings.Contains(stdout, note); got != want {
+			t.Errorf("%v: notes %q: %v, want %v\n%s", args, note, got, want, stdout)
+		}
+	}
+}
+
+func TestExplainTellsOfPreemption(t *testing.T) {
+	file := write(t, "cluster.yaml", smallCluster+`
+---
+{apiVersion: v1, kind: Pod, metadata: {name: cheap, namespace: shop}, spec: {nodeName: eu-a-01, containers: [{name: c, image: example.test/c:1, resources: {requests: {cpu: "3"}}}]}, status: {phase: Running}}
+---
+{apiVersion: v1, kind: Pod, metadata: {name: dear, namespace: shop}, spec: {priority: 100, containers: [{name: c, image: example.test/c:1, resources: {requests: {cpu: "2"}}}]}}
+`)
+	for _, scheduler := range []string{"plimsoll", "default"} {
+		stdout, stderr, err := execute(t, "explain", "dear", "-f", file, "--scheduler", scheduler)
+		if err != nil {
+			t.Fatalf("%v\n%s", err, stderr)
+		}
+		for _, want := range []string{"pending at first, then goes to eu-a-01", "1 pod of lower priority would be preempted on eu-a-01: shop/cheap"} {
+			if !strings.Contains(stdout, want) {
+				t.Errorf("%s does not say %q:\n%s", scheduler, want, stdout)
+			}
+		}
+	}
+}

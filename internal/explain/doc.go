@@ -2,6 +2,8 @@
 // scheduler on a cluster in memory about the pod and, for a pod that fits nowhere,
 // about the same pod with one thing changed, and reports the changes that help.
 // Nothing is guessed: what is reported was tried, and on as many nodes as is said.
+// Preemption comes first: a pod that would get a node by it needs no change. It is
+// carried out on a cluster made for that.
 //
 // A changed pod keeps its name and UID, so that the claims made for it stay its own
 // and plugins that count each pod once count it once. It is never applied. A change

@@ -33,9 +33,10 @@ type Options struct {
 	// Recorder is the one that the plugins of the cluster, and of those made by
 	// Again, were given; nil if what they say of the choice is not known.
 	Recorder *Recorder
-	// Again makes the cluster anew, as it is: a member of a group is tried there, for
-	// what plugins decide for it would bind its group. Without it, nothing is changed
-	// about such a pod, and whether it would wait for its group is not known.
+	// Again makes the cluster anew, as it is: preemption is tried there, since it
+	// deletes pods, and so is a member of a group, for what plugins decide for it would
+	// bind its group. Without it, no pod preempts others, nothing is changed about a
+	// member of a group, and whether it would wait for its group is not known.
 	Again func(context.Context) (*offline.Cluster, error)
 	// Empty makes the cluster anew without any pod, to tell a pod that is too large
 	// for every node from one that there is no room for. Optional.
@@ -89,6 +90,9 @@ func (t *trials) explain(ctx context.Context, c *offline.Cluster, out *placement
 	out.Feasible, out.Lost = len(fits), losses(e)
 	if len(fits) > 0 {
 		return t.choose(ctx, c, e, out)
+	}
+	if done, err := t.preempts(ctx, out); done || err != nil {
+		return err
 	}
 	t.was = refusals(e)
 	if err := t.changes(ctx, out); err != nil {

@@ -39,7 +39,10 @@ func Print(w io.Writer, e *placement.Explanation, format string) error {
 func text(e *placement.Explanation) string {
 	var b strings.Builder
 	fate := "pending"
-	if e.Node != "" {
+	switch {
+	case len(e.Preempts) > 0:
+		fate = "pending at first, then goes to " + e.Node
+	case e.Node != "":
 		fate = "goes to " + e.Node
 	}
 	fmt.Fprintf(&b, "%s/%s under %s: %s\n", e.Namespace, e.Name, e.Scheduler, fate)
@@ -89,10 +92,17 @@ func summary(b *strings.Builder, e *placement.Explanation) {
 		paragraph(b, fmt.Sprintf("refused as a whole by %s: %s", dash(e.Refused.Plugin), e.Refused.Message))
 	default:
 		line := fmt.Sprintf("%d of %s can take it", e.Feasible, nodes(e.Nodes))
-		if e.Ties > 1 {
+		if e.Ties > 1 && len(e.Preempts) == 0 {
 			line += fmt.Sprintf("; %d of them are equally good, and the scheduler chooses one at random", e.Ties)
 		}
 		paragraph(b, line)
+	}
+	if n := len(e.Preempts); n > 0 {
+		counted := "1 pod"
+		if n > 1 {
+			counted = fmt.Sprintf("%d pods", n)
+		}
+		paragraph(b, fmt.Sprintf("%s of lower priority would be preempted on %s: %s", counted, e.Node, strings.Join(e.Preempts, ", ")))
 	}
 	if e.Waits != nil {
 		paragraph(b, fmt.Sprintf("keeps its place there, but is not bound yet: %s: %s", e.Waits.Plugin, e.Waits.Message))

@@ -95,6 +95,23 @@ default/p under plimsoll: pending
 WHAT WOULD LET IT FIT (each tried)
 drop annotation plimsoll.dev/target-utilization=much  1 node, such as eu-a-01
 `},
+		"a pod that preempts others": {&world{
+			nodes: "eu-a-01 cpu=4 memory=8Gi\neu-a-02 cpu=8 memory=8Gi",
+			pods:  "q-[1-2] cpu=4 node=eu-a-02\nr cpu=2 node=eu-a-01 priority=9\np cpu=6 priority=5"}, `
+default/p under plimsoll: pending at first, then goes to eu-a-02
+  0 of 2 nodes can take it
+  2 pods of lower priority would be preempted on eu-a-02: default/q-1, default/q-2
+
+WHY
+BinPack  opened an empty node: cpu at 75% after placement, target 80%
+
+BEST NODES  TOTAL  TaintToleration  BinPack
+eu-a-02     30400  100 x303=30300   100
+
+NODES LOST  PLUGIN            REASON                                    SUCH AS
+         1  NodeResourcesFit  Insufficient cpu, even on the empty node  eu-a-01
+         1  NodeResourcesFit  Insufficient cpu                          eu-a-02
+`},
 		"a pod that waits for its group": {&world{
 			nodes: "eu-a-[01-02] cpu=4 memory=8Gi", pods: gang(2, 3, "2") + "\np cpu=2 annotation:plimsoll.dev/{group=train,group-size=3}"}, `
 default/p under plimsoll: goes to eu-a-01

@@ -11,6 +11,10 @@ type Explanation struct {
 	Name          string `json:"name"`
 	// Node is the one that was chosen; empty if none could take the pod.
 	Node string `json:"node"`
+	// Preempts lists the pods of lower priority that would have to make room first, as
+	// namespace/name, sorted. No node can take the pod as things are then; Node is the
+	// one that can when they are gone, and what is said of it is said of that time.
+	Preempts []string `json:"preempts,omitempty"`
 	// Refused is why the pod as a whole was refused, before any node was looked at;
 	// nil if it was not.
 	Refused *verdict.Reason `json:"refused,omitempty"`

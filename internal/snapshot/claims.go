@@ -28,17 +28,15 @@ type claimBook struct {
 	templates map[key]*resourceapi.ResourceClaimTemplate
 	claims    map[key]*resourceapi.ResourceClaim
 	// made are claims by the pod that controls them and the name they have there.
-	made map[string]*resourceapi.ResourceClaim
-	// missing counts pods by the template that they name in vain.
-	missing map[string]int
-	added   []*resourceapi.ResourceClaim
+	made  map[string]*resourceapi.ResourceClaim
+	added []*resourceapi.ResourceClaim
 }
 
 // makeClaims makes the claims of pods that wait for theirs: those that name a
 // template and have no claim yet.
 func (s *Snapshot) makeClaims() {
 	book := &claimBook{templates: map[key]*resourceapi.ResourceClaimTemplate{}, claims: map[key]*resourceapi.ResourceClaim{},
-		made: map[string]*resourceapi.ResourceClaim{}, missing: map[string]int{}}
+		made: map[string]*resourceapi.ResourceClaim{}}
 	for _, template := range objectsOf[*resourceapi.ResourceClaimTemplate](s) {
 		book.templates[key{namespace: template.Namespace, name: template.Name}] = template
 	}
@@ -55,10 +53,6 @@ func (s *Snapshot) makeClaims() {
 	}
 	for _, claim := range book.added {
 		s.Objects = append(s.Objects, claim)
-	}
-	for _, name := range slices.Sorted(maps.Keys(book.missing)) {
-		ending := fmt.Sprintf("ResourceClaimTemplate %s, which is not there: no claim", name)
-		s.note(book.missing[name], "pod names "+ending, "pods name "+ending)
 	}
 }
 
@@ -82,8 +76,7 @@ func (b *claimBook) give(pod *v1.Pod, wanted *v1.PodResourceClaim) {
 	if claim == nil {
 		template := b.templates[key{namespace: pod.Namespace, name: *wanted.ResourceClaimTemplateName}]
 		if template == nil {
-			b.missing[pod.Namespace+"/"+*wanted.ResourceClaimTemplateName]++
-			return
+			return // Gaps tells
 		}
 		claim = b.make(pod, wanted.Name, template)
 		b.know(claim)

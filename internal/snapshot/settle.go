@@ -10,7 +10,6 @@ import (
 	schedulingv1 "k8s.io/api/scheduling/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/sets"
 	systemclasses "k8s.io/kubernetes/pkg/apis/scheduling/v1"
 	storageutil "k8s.io/kubernetes/pkg/apis/storage/util"
@@ -34,7 +33,7 @@ func (s *Snapshot) complete() {
 	s.setPriorities()
 	s.setStorageClasses()
 	s.makeClaims()
-	slices.SortStableFunc(s.Objects, func(a, b runtime.Object) int { return keyOf(a).compare(keyOf(b)) })
+	s.sortObjects()
 }
 
 // dropEnded leaves out pods that no longer use anything.

@@ -79,8 +79,12 @@ func stableUID(k key) types.UID {
 
 // sort puts objects and pods in their order.
 func (s *Snapshot) sort() {
-	slices.SortStableFunc(s.Objects, func(a, b runtime.Object) int { return keyOf(a).compare(keyOf(b)) })
+	s.sortObjects()
 	slices.SortStableFunc(s.Pods, comparePods)
+}
+
+func (s *Snapshot) sortObjects() {
+	slices.SortStableFunc(s.Objects, func(a, b runtime.Object) int { return keyOf(a).compare(keyOf(b)) })
 }
 
 // comparePods orders by age; what was never created is the youngest.

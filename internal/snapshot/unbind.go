@@ -16,16 +16,22 @@ import (
 // static one.
 func IsNodeAgent(pod *v1.Pod) bool { return intent.IsNodeAgent(pod) }
 
-// Stays reports whether a scheduler that begins from scratch finds the pod in its
-// place: it comes with its node, or it is being deleted and will not come again.
-func Stays(pod *v1.Pod) bool { return IsNodeAgent(pod) || pod.DeletionTimestamp != nil }
+// StaysBeside returns what reports whether schedulers of these names, beginning from
+// scratch, find a pod in its place: it comes with its node, it is being deleted and
+// will not come again, or another scheduler has placed it and would do so again.
+func StaysBeside(schedulers sets.Set[string]) func(*v1.Pod) bool {
+	return func(pod *v1.Pod) bool {
+		return IsNodeAgent(pod) || pod.DeletionTimestamp != nil || !schedulers.Has(pod.Spec.SchedulerName)
+	}
+}
 
 // Unbind takes every pod off its node that keep does not want to stay, and returns
 // how many. Their status is that of new pods. Claims that none but such pods reserve
 // give back their devices, those of pods without a node included, for which keep is
 // asked as well; claims that a scheduler made for extended resources go, since the
-// next scheduler makes its own. Volumes stay bound. Pods and claims that change are
-// replaced, so that other snapshots of the same objects stay as they are.
+// next scheduler makes its own. Volumes stay bound. Claims that the pods lack are made
+// of their templates. Pods and claims that change are replaced, so that other
+// snapshots of the same objects stay as they are.
 func Unbind(s *Snapshot, keep func(*v1.Pod) bool) int {
 	s.Pods, s.Objects = slices.Clone(s.Pods), slices.Clone(s.Objects)
 	unbound := 0
@@ -50,6 +56,8 @@ func Unbind(s *Snapshot, keep func(*v1.Pod) bool) int {
 			s.Objects[i] = release(claim, gone)
 		}
 	}
+	s.makeClaims()
+	s.sortObjects()
 	return unbound
 }
 
