@@ -53,6 +53,21 @@ func (j *Journal) Failed(pod *v1.Pod, status *fwk.Status) {
 	j.note(string(pod.UID), false, WhyNot(status)...)
 }
 
+// Bound notes that a pod has its node: why earlier attempts came to nothing is no
+// reason for that.
+func (j *Journal) Bound(uid types.UID) {
+	j.mu.Lock()
+	e, found := j.byUID[string(uid)]
+	stale := found && !e.placed
+	if stale {
+		delete(j.byUID, string(uid))
+	}
+	j.mu.Unlock()
+	if stale {
+		j.tell()
+	}
+}
+
 func (j *Journal) note(uid string, placed bool, reasons ...verdict.Reason) {
 	j.mu.Lock()
 	if e := j.byUID[uid]; placed && e.placed {
@@ -60,6 +75,10 @@ func (j *Journal) note(uid string, placed bool, reasons ...verdict.Reason) {
 	}
 	j.byUID[uid] = entry{placed, reasons}
 	j.mu.Unlock()
+	j.tell()
+}
+
+func (j *Journal) tell() {
 	select {
 	case j.change <- struct{}{}:
 	default: // somebody will look anyway

@@ -23,3 +23,22 @@ func TestTheJournalKeepsWhatEveryPluginSaysOfAPlacement(t *testing.T) {
 		t.Errorf("once it is placed (-want +got)\n%s", diff)
 	}
 }
+
+func TestABoundPodKeepsNoRefusal(t *testing.T) {
+	j := New()
+	refused, placed := verdict.Reason{Code: "refused"}, verdict.Reason{Code: "placed"}
+	j.Note("silent", refused)
+	j.Note("explained", refused)
+	j.Placed("", "", "explained", "n", placed)
+	j.Note("waits", refused)
+	j.Bound("silent")
+	j.Bound("explained")
+	got := map[string][]verdict.Reason{}
+	for _, uid := range []string{"silent", "explained", "waits"} {
+		got[uid] = j.Reasons(uid)
+	}
+	want := map[string][]verdict.Reason{"silent": nil, "explained": {placed}, "waits": {refused}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}

@@ -1,10 +1,13 @@
 package offline
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"testing"
 
+	v1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"plimsoll.dev/scheduler/internal/openb"
@@ -127,6 +130,41 @@ func TestAClaimIsAddedOnce(t *testing.T) {
 	}
 	if _, err := c.dra().ResourceClaims().Get(openb.Namespace, "a"); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestNobodyIsWaitedForThatProvidesVolumes: a pod with a claim of either kind is bound,
+// with the device written and the volume left as it is.
+func TestNobodyIsWaitedForThatProvidesVolumes(t *testing.T) {
+	c := gpuCluster(t)
+	c.WriteClaims()
+	later, class := storagev1.VolumeBindingWaitForFirstConsumer, "later"
+	volume := &v1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Namespace: openb.Namespace, Name: "data"},
+		Spec:   v1.PersistentVolumeClaimSpec{StorageClassName: &class, AccessModes: []v1.PersistentVolumeAccessMode{v1.ReadWriteOnce}},
+		Status: v1.PersistentVolumeClaimStatus{Phase: v1.ClaimPending}}
+	if err := c.Apply(t.Context(), &storagev1.StorageClass{ObjectMeta: metav1.ObjectMeta{Name: class}, Provisioner: "example.com/disks", VolumeBindingMode: &later}, volume); err != nil {
+		t.Fatal(err)
+	}
+	pod, claim := (&openb.Pod{CPUMilli: 100, MemoryMiB: 1, GPUs: 1, GPUMilli: 500}).Objects("a", "plimsoll")
+	pod.Spec.Volumes = []v1.Volume{{Name: "data", VolumeSource: v1.VolumeSource{PersistentVolumeClaim: &v1.PersistentVolumeClaimVolumeSource{ClaimName: "data"}}}}
+	if err := c.AddClaims(t.Context(), claim); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Apply(t.Context(), pod); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	e, err := c.Evaluate(ctx, pod)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Place(ctx, e, "gpu-01"); err != nil {
+		t.Fatal(err)
+	}
+	stored, err := c.Claim(openb.Namespace, "a")
+	if err != nil || stored.Status.Allocation == nil {
+		t.Errorf("the claim is %v, %v; want it allocated", stored, err)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
@@ -166,13 +167,15 @@ func decided(pod fwk.WaitingPod) (bool, error) {
 
 // bind tells everybody that the pod is on its node.
 func (c *Cluster) bind(ctx context.Context, w waiting) error {
-	if c.writes && len(w.pod.Spec.ResourceClaims) > 0 {
-		if err := c.writeClaims(ctx, w); err != nil {
+	pod := w.pod
+	if c.writes {
+		var err error
+		if pod, err = c.writeClaims(ctx, w); err != nil {
 			return err
 		}
 	}
 	if c.applied[w.pod.UID] {
-		if err := c.Apply(ctx, w.pod); err != nil {
+		if err := c.Apply(ctx, pod); err != nil {
 			return err
 		}
 	}
@@ -192,16 +195,29 @@ func (c *Cluster) Remove(ctx context.Context, e *Evaluation, node string) error 
 	w := waiting{e.pod.DeepCopy(), e.fw, e.state}
 	w.pod.Spec.NodeName = node
 	if c.writes {
-		if err := c.eachClaim(w.pod, func(claim runtime.Object) error { return c.Delete(ctx, claim) }); err != nil {
+		if err := c.eachClaim(c.withExtended(w.pod), func(claim runtime.Object) error { return c.Delete(ctx, claim) }); err != nil {
 			return err
 		}
 	}
 	if !c.applied[w.pod.UID] {
 		return c.giveBack(ctx, w)
 	}
-	if len(w.pod.Spec.ResourceClaims) > 0 && !c.writes {
+	if !c.writes && mayHoldDevices(w.pod) {
 		// What it holds of devices was never written to its claims.
 		w.fw.RunReservePluginsUnreserve(ctx, w.state, w.pod, node)
 	}
 	return c.Delete(ctx, w.pod)
+}
+
+// mayHoldDevices tells whether a pod names claims, or asks for extended resources,
+// for which a claim may have been made.
+func mayHoldDevices(pod *v1.Pod) bool {
+	return len(pod.Spec.ResourceClaims) > 0 || slices.ContainsFunc(slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers), func(container v1.Container) bool {
+		for name := range container.Resources.Requests {
+			if strings.Contains(string(name), "/") {
+				return true
+			}
+		}
+		return false
+	})
 }

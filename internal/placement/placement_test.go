@@ -71,6 +71,7 @@ const golden = `{
     "pods": 3,
     "running": 2,
     "pending": 1,
+    "preempted": 0,
     "nodes": 7,
     "nodesInUse": 1,
     "unexpected": [

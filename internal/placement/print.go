@@ -65,7 +65,11 @@ func (r *Result) printTable(w io.Writer) error {
 		fmt.Fprintf(w, "\n%s\n", strings.Join(r.Pictures, "\n"))
 	}
 	s := r.Summary
-	_, err := fmt.Fprintf(w, "\n%d pods: %d running on %d of %d nodes, %d pending\n", s.Pods, s.Running, s.NodesInUse, s.Nodes, s.Pending)
+	preempted := ""
+	if s.Preempted > 0 {
+		preempted = fmt.Sprintf(", %d preempted", s.Preempted)
+	}
+	_, err := fmt.Fprintf(w, "\n%d pods: %d running on %d of %d nodes, %d pending%s\n", s.Pods, s.Running, s.NodesInUse, s.Nodes, s.Pending, preempted)
 	for _, line := range s.Unexpected {
 		if err == nil {
 			_, err = fmt.Fprintf(w, "not as expected: %s\n", line)

@@ -13,7 +13,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// mostRows is how many pods a table lists; of more, only those without a place are.
+// mostRows is how many pods a table lists; of more, only those that do not run are.
 const mostRows = 60
 
 // Print writes the simulation in one of the Formats.
@@ -67,7 +67,8 @@ func (s *Simulation) printTable(w io.Writer) error {
 	return nil
 }
 
-// printPods lists the pods; if there are many, those without a place by reason.
+// printPods lists the pods; if there are many, only those without a place and those
+// that were preempted.
 func (r *SchedulerResult) printPods(w io.Writer) error {
 	switch {
 	case len(r.Pods) == 0:
@@ -78,26 +79,38 @@ func (r *SchedulerResult) printPods(w io.Writer) error {
 	}
 	short := r.Result
 	short.Pods = slices.DeleteFunc(slices.Clone(r.Pods), func(p Pod) bool { return p.Node != "" })
-	waiting := len(short.Pods)
-	short.Pods = short.Pods[:min(waiting, mostRows)]
+	slices.SortStableFunc(short.Pods, func(a, b Pod) int { return rank(&a) - rank(&b) })
+	short.Pods = short.Pods[:min(len(short.Pods), mostRows)]
 	if err := short.printTable(w); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(w, "%d of %d pods are listed, those without a place first; -o json has all\n", len(short.Pods), len(r.Pods))
+	which := "those without a place"
+	if r.Summary.Preempted > 0 {
+		which = "first those without a place, then those that were preempted"
+	}
+	_, err := fmt.Fprintf(w, "%d of %d pods are listed, %s; -o json has all\n", len(short.Pods), len(r.Pods), which)
 	return err
+}
+
+// rank is 1 for pods that were preempted, which come last.
+func rank(p *Pod) int {
+	if p.Phase == Preempted {
+		return 1
+	}
+	return 0
 }
 
 // printFigures compares the schedulers in a line each.
 func (s *Simulation) printFigures(w io.Writer) error {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(tw, "\nSCHEDULER\tRUNNING\tPENDING\tNODES IN USE\tCPU\tMEMORY\tGPU\tGPU IN PIECES")
+	fmt.Fprintln(tw, "\nSCHEDULER\tRUNNING\tPENDING\tPREEMPTED\tNODES IN USE\tCPU\tMEMORY\tGPU\tGPU IN PIECES")
 	for i := range s.Results {
 		r := &s.Results[i]
 		last := Point{}
 		if len(r.Series) > 0 {
 			last = r.Series[len(r.Series)-1]
 		}
-		fmt.Fprintf(tw, "%s\t%d\t%d\t%d of %d\t%.1f%%\t%.1f%%\t%s\t%s\n", r.Scheduler, r.Summary.Running, r.Summary.Pending,
+		fmt.Fprintf(tw, "%s\t%d\t%d\t%d\t%d of %d\t%.1f%%\t%.1f%%\t%s\t%s\n", r.Scheduler, r.Summary.Running, r.Summary.Pending, r.Summary.Preempted,
 			r.Summary.NodesInUse, r.Summary.Nodes, last.CPUPercent, last.MemoryPercent, r.ofGPUs(last.GPUPercent), r.ofGPUs(last.FragmentedGPUPercent))
 	}
 	return tw.Flush()

@@ -39,12 +39,18 @@ type Pod struct {
 	Reasons []verdict.Reason `json:"reasons"`
 }
 
+// Preempted is the phase of pods that had to make room for others, as a simulation
+// tells it. Kubernetes has no such phase: these pods are gone.
+const Preempted = "Preempted"
+
 // Summary counts the run.
 type Summary struct {
 	Pods    int `json:"pods"`
 	Running int `json:"running"`
 	Pending int `json:"pending"`
-	Nodes   int `json:"nodes"`
+	// Preempted is how many had to make room for others.
+	Preempted int `json:"preempted"`
+	Nodes     int `json:"nodes"`
 	// NodesInUse is how many nodes carry at least one of the pods.
 	NodesInUse int `json:"nodesInUse"`
 	// Unexpected says, one line each, what did not end as it should have.
@@ -67,6 +73,8 @@ func New(scheduler string, pods []Pod, nodes int, unexpected []string) *Result {
 			r.Summary.Running++
 		case "Pending":
 			r.Summary.Pending++
+		case Preempted:
+			r.Summary.Preempted++
 		}
 		if p.Node != "" {
 			inUse[p.Node] = true

@@ -30,7 +30,8 @@ type SchedulerResult struct {
 // Point is the cluster at a moment, all nodes together. Percent are of what the
 // nodes have, 0 to 100.
 type Point struct {
-	// Arrived and Placed count pods so far; those that ran before are in neither.
+	// Arrived and Placed count pods so far; those that ran before are in neither, and
+	// those that were preempted since are not placed.
 	Arrived int `json:"arrived"`
 	Placed  int `json:"placed"`
 	// AskedGPUPercent is what the pods that arrived asked for of GPUs. It may be

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"plimsoll.dev/scheduler/pkg/verdict"
 )
 
@@ -34,7 +36,7 @@ func printed(t *testing.T, s *Simulation, format string) string {
 
 func TestASimulationsTableSaysWhatMatters(t *testing.T) {
 	text := printed(t, simulation(2), "table")
-	for _, want := range []string{"shop/p-000  Running  n-1", "1 Insufficient cpu", "plimsoll   1        1        1 of 1        42.5%  0.0%    -", "note: something was left out", "1 file; engine: memory; seed 7"} {
+	for _, want := range []string{"shop/p-000  Running  n-1", "1 Insufficient cpu", "plimsoll   1        1        0          1 of 1        42.5%  0.0%    -", "note: something was left out", "1 file; engine: memory; seed 7"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("does not say %q:\n%s", want, text)
 		}
@@ -51,6 +53,29 @@ func TestOfManyPodsOnlyThoseWithoutAPlaceAreListed(t *testing.T) {
 	}
 	if want := fmt.Sprintf("%d of %d pods are listed", mostRows, 2*mostRows+10); !strings.Contains(text, want) {
 		t.Errorf("does not say %q", want)
+	}
+}
+
+// TestPreemptedPodsDoNotWait: they are counted apart, and come after those that do.
+func TestPreemptedPodsDoNotWait(t *testing.T) {
+	s := simulation(2*mostRows - 10) // as many wait as all but five rows
+	r := &s.Results[0]
+	for i := range 10 {
+		r.Pods = append(r.Pods, Pod{Namespace: "agency", Name: fmt.Sprintf("gone-%d", i), Phase: Preempted})
+	}
+	r.Result = *New("plimsoll", r.Pods, 1, nil)
+	if want := (Summary{Pods: 2 * mostRows, Running: mostRows - 5, Pending: mostRows - 5, Preempted: 10, Nodes: 1, NodesInUse: 1, Unexpected: []string{}}); cmp.Diff(want, r.Summary) != "" {
+		t.Errorf("summary (-want +got)\n%s", cmp.Diff(want, r.Summary))
+	}
+	text := printed(t, s, "table")
+	for _, want := range []string{"55 running on 1 of 1 nodes, 55 pending, 10 preempted", "60 of 120 pods are listed, first those without a place, then those that were preempted",
+		"plimsoll   55       55       10 "} {
+		if !strings.Contains(text, want) {
+			t.Errorf("does not say %q:\n%s", want, text)
+		}
+	}
+	if !strings.Contains(text, "p-109") || strings.Count(text, "agency/gone-") != 5 {
+		t.Errorf("want all that wait, and room for 5 that were preempted:\n%s", text)
 	}
 }
 

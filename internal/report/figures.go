@@ -45,7 +45,7 @@ type measure struct {
 	better      way
 	// of is what a value of count is part of; 0 if nothing.
 	of int
-	// fair is set if a scheduler that runs fewer pods cannot be the better one.
+	// fair is set if a scheduler that serves fewer pods cannot be the better one.
 	fair  bool
 	value func(*run) float64
 	unit  unit
@@ -82,10 +82,12 @@ func figures(runs []run) []figure {
 	}
 	first := &runs[0]
 	noGPUs := !slices.ContainsFunc(runs, func(r run) bool { return r.total.gpus > 0 })
+	noneGone := !slices.ContainsFunc(runs, func(r run) bool { return r.Summary.Preempted > 0 })
 	pods, nodes := "of "+counted(first.Summary.Pods, "pod"), "of "+counted(first.Summary.Nodes, "node")
 	measures := []measure{
-		{label: "Pods running", hint: pods, better: more, of: first.Summary.Pods, unit: inWhole, value: func(r *run) float64 { return float64(r.Summary.Running) }},
-		{label: "Pods pending", hint: pods, better: less, of: first.Summary.Pods, unit: inWhole, value: func(r *run) float64 { return float64(r.Summary.Pending) }},
+		{label: "Pods running", hint: pods, better: more, fair: true, of: first.Summary.Pods, unit: inWhole, value: func(r *run) float64 { return float64(r.Summary.Running) }},
+		{label: "Pods pending", hint: pods, better: less, fair: true, of: first.Summary.Pods, unit: inWhole, value: func(r *run) float64 { return float64(r.Summary.Pending) }},
+		{label: "Pods preempted", hint: "that had to make room", better: less, fair: true, of: first.Summary.Pods, unit: inWhole, skip: noneGone, value: func(r *run) float64 { return float64(r.Summary.Preempted) }},
 		{label: "Nodes in use", hint: nodes, better: less, fair: true, of: first.Summary.Nodes, unit: inWhole, value: func(r *run) float64 { return float64(r.Summary.NodesInUse) }},
 		{label: "CPU requested", hint: "of all nodes", better: more, unit: inPercent, value: func(r *run) float64 { return filled(r.total.cpu) }},
 		{label: "Memory requested", hint: "of all nodes", better: more, unit: inPercent, value: func(r *run) float64 { return filled(r.total.memory) }},
@@ -198,7 +200,7 @@ func (m *measure) best(runs []run, values []float64, i int) bool {
 			continue
 		}
 		better := (m.better == more && v < values[i]) || (m.better == less && v > values[i])
-		if better && (!m.fair || runs[i].Summary.Running >= runs[j].Summary.Running) {
+		if better && (!m.fair || runs[i].served() >= runs[j].served()) {
 			beats = true
 		} else {
 			return false

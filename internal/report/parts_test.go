@@ -23,6 +23,12 @@ func result(scheduler string, running, inUse int) placement.SchedulerResult {
 	return r
 }
 
+// preempting is a run that preempted some.
+func preempting(r placement.SchedulerResult, victims int) placement.SchedulerResult {
+	r.Summary.Preempted = victims
+	return r
+}
+
 func traced(scheduler string, unallocated float64) placement.SchedulerResult {
 	r := result(scheduler, 9, 9)
 	r.Trace = &placement.Trace{UnallocatedPercent: map[string]float64{"100": unallocated, "30": 70, "130": 2}}
@@ -55,6 +61,11 @@ func TestTheBetterOneIsMarked(t *testing.T) {
 		{"fewer nodes for as many pods", best("Nodes in use", result("default", 8, 9), result("plimsoll", 8, 5)), []string{"Plimsoll"}},
 		{"fewer nodes for more pods", best("Nodes in use", result("default", 8, 9), result("plimsoll", 9, 5)), []string{"Plimsoll"}},
 		{"fewer nodes for fewer pods are no merit", best("Nodes in use", result("default", 8, 9), result("plimsoll", 7, 5)), nil},
+		{"more running pods for which as many had to go", best("Pods running", result("default", 8, 9), preempting(result("plimsoll", 9, 9), 1)), []string{"Plimsoll"}},
+		{"more running pods for which even more had to go", best("Pods running", result("default", 8, 9), preempting(result("plimsoll", 9, 9), 2)), nil},
+		{"fewer pending pods for which even more had to go", best("Pods pending", result("default", 8, 9), preempting(result("plimsoll", 9, 9), 2)), nil},
+		{"fewer preempted pods", best("Pods preempted", preempting(result("default", 8, 9), 3), preempting(result("plimsoll", 8, 9), 1)), []string{"Plimsoll"}},
+		{"no figure of preempted pods where there are none", best("Pods preempted", result("default", 8, 9), result("plimsoll", 9, 9)), nil},
 		{"two of three share it", best("Pods running", result("default", 8, 9), result("plimsoll", 9, 9), result("MostAllocated", 9, 9)), []string{"Plimsoll", "MostAllocated"}},
 		{"fewer GPUs left", best("GPUs left at 100\u00a0%", traced("default", 12.1), traced("plimsoll", 4.3)), []string{"Plimsoll"}},
 		{"a difference that is not printed is none", best("GPUs left at 100\u00a0%", traced("default", 4.31), traced("plimsoll", 4.29)), nil},
@@ -75,6 +86,7 @@ func TestTheDifferenceIsSaid(t *testing.T) {
 		{[]placement.SchedulerResult{traced("default", 12.1), traced("plimsoll", 4.3)}, "Plimsoll leaves 4.3 % of the GPUs idle when 100 % had been asked for, default 12.1 %."},
 		{[]placement.SchedulerResult{result("default", 8, 9), result("plimsoll", 9, 5)}, "Plimsoll runs 9 of 10 pods on 5 nodes, default 8 on 9."},
 		{[]placement.SchedulerResult{result("default", 8, 9), result("plimsoll", 8, 5)}, "Both run 8 of 10 pods: Plimsoll on 5 of 10 nodes, default on 9."},
+		{[]placement.SchedulerResult{result("default", 8, 9), preempting(result("plimsoll", 9, 5), 2)}, "Plimsoll preempts 2 of the pods that it had placed or found running, default 0."},
 		{[]placement.SchedulerResult{result("default", 8, 1), result("plimsoll", 8, 1)}, "Both run 8 of 10 pods on 1 node."},
 		{[]placement.SchedulerResult{result("a", 8, 5), result("b", 8, 5), result("c", 8, 5)}, "All run 8 of 10 pods on 5 nodes."},
 		{[]placement.SchedulerResult{result("plimsoll", 8, 5)}, "Plimsoll runs 8 of 10 pods on 5 nodes."},
@@ -109,6 +121,23 @@ func pending(messages ...string) *run {
 	pods = append(pods, placement.Pod{Namespace: "ns", Name: "runs", Phase: "Running", Node: "n", Reasons: []verdict.Reason{{Message: "placed"}}})
 	runs := newRuns([]placement.SchedulerResult{{Result: *placement.New("s", pods, 1, nil)}})
 	return &runs[0]
+}
+
+// TestPreemptedPodsAreAKindOfTheirOwn: nobody waits, and one that another scheduler
+// leaves where it ran is not unknown to it.
+func TestPreemptedPodsAreAKindOfTheirOwn(t *testing.T) {
+	gone := placement.Pod{Namespace: "ns", Name: "gone", Phase: placement.Preempted}
+	runs := newRuns([]placement.SchedulerResult{{Result: *placement.New("plimsoll", []placement.Pod{gone}, 1, nil)}, {Result: *placement.New("default", nil, 1, nil)}})
+	l := newPodLists(runs)
+	if l.Waits || l.Pending[0].Pods != "0 pods" {
+		t.Errorf("%s wait, want none", l.Pending[0].Pods)
+	}
+	if len(l.Rows) != 1 || l.Rows[0].Kind != preempted || l.Rows[0].Places[0].Phase != placement.Preempted || l.Rows[0].Places[1].Absent != "stays where it ran" {
+		t.Errorf("rows %+v", l.Rows)
+	}
+	if !slices.ContainsFunc(l.Kinds, func(k podKind) bool { return k.Key == preempted && k.All == "1" }) {
+		t.Errorf("kinds %+v", l.Kinds)
+	}
 }
 
 func TestReasonsAreCountedWhateverTheirNumbers(t *testing.T) {

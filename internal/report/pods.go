@@ -50,8 +50,8 @@ type podRow struct {
 // podPlace is where a pod is under one scheduler.
 type podPlace struct {
 	By scheduler
-	// Absent is set if this scheduler never saw the pod.
-	Absent  bool
+	// Absent says why there is nothing to tell; empty if there is.
+	Absent  string
 	Waits   bool
 	Phase   string
 	Node    string
@@ -64,20 +64,24 @@ type podPlace struct {
 const (
 	onlyUnderOne = "one"
 	pendingAll   = "pending"
+	preempted    = "preempted"
 	elsewhere    = "moved"
 	alike        = "same"
 )
 
-func kinds(schedulers int) []podKind {
-	if schedulers == 1 {
-		return []podKind{{Key: pendingAll, Label: "pending"}, {Key: alike, Label: "placed"}}
-	}
-	return []podKind{
+// kinds are those that a report tells apart; preempted pods only if there are any.
+func kinds(schedulers int, preempts bool) []podKind {
+	all := []podKind{
 		{Key: onlyUnderOne, Label: "placed by some only"},
 		{Key: pendingAll, Label: "pending under all"},
+		{Key: preempted, Label: "preempted by some"},
 		{Key: elsewhere, Label: "on different nodes"},
 		{Key: alike, Label: "on the same node"},
 	}
+	if schedulers == 1 {
+		all = []podKind{{Key: pendingAll, Label: "pending"}, {Key: preempted, Label: "preempted"}, {Key: alike, Label: "placed"}}
+	}
+	return slices.DeleteFunc(all, func(k podKind) bool { return k.Key == preempted && !preempts })
 }
 
 func newPodLists(runs []run) podLists {
@@ -96,7 +100,7 @@ func newPodLists(runs []run) podLists {
 		byKind[row.Kind] = append(byKind[row.Kind], row)
 		l.Total++
 	}
-	l.Kinds = kinds(len(runs))
+	l.Kinds = kinds(len(runs), len(byKind[preempted]) > 0)
 	room := rows
 	for i := range l.Kinds {
 		k := &l.Kinds[i]
@@ -155,19 +159,27 @@ func anyOf(places []*placement.Pod) string {
 
 func podName(p *placement.Pod) string { return p.Namespace + "/" + p.Name }
 
-func waits(p *placement.Pod) bool { return p.Phase == "Pending" || p.Node == "" }
+// waits tells whether a pod waits for a place. One that was preempted had its own,
+// and is gone.
+func waits(p *placement.Pod) bool {
+	return p.Phase != placement.Preempted && (p.Phase == "Pending" || p.Node == "")
+}
 
 func newPodRow(runs []run, pods []*placement.Pod) podRow {
 	row := podRow{Name: anyOf(pods)}
 	var nodes []string
 	pending := 0
+	gone := slices.ContainsFunc(pods, func(p *placement.Pod) bool { return p != nil && p.Phase == placement.Preempted })
 	for i, p := range pods {
 		place := podPlace{By: runs[i].scheduler}
 		switch {
+		case p == nil && gone:
+			// Pods that ran before and run on are not listed.
+			place.Absent = "stays where it ran"
 		case p == nil:
-			place.Absent = true
+			place.Absent = "not seen"
 			pending++
-		case waits(p):
+		case waits(p) || p.Phase == placement.Preempted:
 			place.Waits = true
 			place.Phase = p.Phase
 			place.Why = why(p)
@@ -182,6 +194,8 @@ func newPodRow(runs []run, pods []*placement.Pod) podRow {
 	}
 	slices.Sort(nodes)
 	switch {
+	case gone:
+		row.Kind = preempted
 	case pending == len(pods):
 		row.Kind = pendingAll
 	case pending > 0:

@@ -68,6 +68,10 @@ func newRuns(results []placement.SchedulerResult) []run {
 	return runs
 }
 
+// served is how many pods more run than before: to run one for which two had to go
+// is no gain.
+func (r *run) served() int { return r.Summary.Running - r.Summary.Preempted }
+
 func (r *run) add(n *placement.Node) {
 	r.byName[n.Name] = n
 	t := &r.total

@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 )
 
@@ -30,6 +31,9 @@ func sentences(runs []run) (headline string, others []string) {
 		all = append(all, "No pods were to be scheduled.")
 	} else {
 		all = append(all, podSentence(runs))
+	}
+	if slices.ContainsFunc(runs, func(r run) bool { return r.Summary.Preempted > 0 }) {
+		all = append(all, compared(runs, "preempts", " of the pods that it had placed or found running", func(r *run) string { return count(r.Summary.Preempted) }))
 	}
 	if first.Summary.Nodes == 0 {
 		all = append(all, "The cluster has no nodes.")

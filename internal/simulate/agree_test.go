@@ -141,7 +141,7 @@ func TestEnginesAgree(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			cluster := &Cluster{Objects: in.objects, Bound: in.bound}
+			cluster := in.cluster()
 			scheduler := func() *Scheduler {
 				return &Scheduler{Config: c.cfg, YAML: c.yaml, Images: NewEverywhere(in.nodes), Journal: journal.New()}
 			}

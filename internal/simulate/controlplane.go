@@ -24,6 +24,7 @@ import (
 	"plimsoll.dev/scheduler/internal/stack"
 	"plimsoll.dev/scheduler/pkg/plugins"
 	"plimsoll.dev/scheduler/pkg/plugins/archaware"
+	"plimsoll.dev/scheduler/pkg/verdict"
 )
 
 const (
@@ -31,6 +32,9 @@ const (
 	// be tried, and all of them to come to rest.
 	look     = 5 * time.Millisecond
 	patience = 2 * time.Minute
+	// heldLooks is for how many looks in a row a plugin must hold a pod back: what
+	// it waits for may be on its way to it.
+	heldLooks = 20
 )
 
 // ControlPlane is an engine with a real API server, etcd and scheduler in this
@@ -53,24 +57,39 @@ type ControlPlane struct {
 	busy map[types.UID]bool
 	// waiting are the pods that Permit holds.
 	waiting map[types.UID]bool
-	change  chan struct{}
+	// nominated are the pods for which others are making room right now.
+	nominated map[types.UID]bool
+	// evicted are the pods that went since the last attempt, and rejected those that
+	// the API server did not take.
+	evicted  []types.NamespacedName
+	rejected []v1.Pod
+	change   chan struct{}
 	// failed is what went wrong in the background.
 	failed error
 }
 
 // apiServerFlags switch off what would refuse or change the copy of a cluster for
 // what the copy lacks: service accounts, runtime classes, limits, priority classes.
-var apiServerFlags = []string{"--disable-admission-plugins=ServiceAccount,TaintNodesByCondition,RuntimeClass,LimitRanger,ResourceQuota,Priority,DefaultTolerationSeconds,StorageObjectInUseProtection"}
+var apiServerFlags = []string{"--disable-admission-plugins=ServiceAccount,TaintNodesByCondition,RuntimeClass,LimitRanger,ResourceQuota,Priority," +
+	"DefaultTolerationSeconds,StorageObjectInUseProtection,PodSecurity,DefaultStorageClass"}
+
+// notStarted are parts of a control plane that a simulation does without.
+var notStarted = []string{"controllers", "fake nodes"}
 
 // NewControlPlane starts a control plane, copies the cluster into it, and starts the
 // scheduler. Its files are in dir, empty for the system's folder.
 func NewControlPlane(ctx context.Context, c *Cluster, s *Scheduler, dir string, progress func(string)) (_ *ControlPlane, err error) {
-	st, err := stack.Start(ctx, stack.Options{Dir: dir, NoFakeNodes: true, NoControllers: true, APIServerFlags: slices.Clone(apiServerFlags), Progress: progress})
+	st, err := stack.Start(ctx, stack.Options{Dir: dir, NoFakeNodes: true, NoControllers: true, APIServerFlags: slices.Clone(apiServerFlags), Progress: func(part string) {
+		if progress != nil && !slices.Contains(notStarted, part) {
+			progress(part)
+		}
+	}})
 	if err != nil {
 		return nil, err
 	}
 	e := &ControlPlane{stack: st, client: st.Client(), journal: s.Journal, stopWatch: func() {},
-		cycles: map[types.UID]*Attempt{}, fates: map[types.UID]*Attempt{}, busy: map[types.UID]bool{}, waiting: map[types.UID]bool{}, change: make(chan struct{}, 1)}
+		cycles: map[types.UID]*Attempt{}, fates: map[types.UID]*Attempt{}, busy: map[types.UID]bool{}, waiting: map[types.UID]bool{},
+		nominated: map[types.UID]bool{}, change: make(chan struct{}, 1)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, e.Close())
@@ -102,13 +121,18 @@ func (e *ControlPlane) listen(sched *scheduler.Scheduler) {
 	}
 }
 
-// playKubelet ends bound pods that are being deleted.
+// playKubelet ends bound pods that are being deleted, but for those that were so in
+// what was copied: they have a finalizer.
 func (e *ControlPlane) playKubelet(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	factory := informers.NewSharedInformerFactory(e.client, 0)
+	if err := e.playProvisioner(ctx, factory); err != nil {
+		cancel()
+		return err
+	}
 	_, err := factory.Core().V1().Pods().Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
 		UpdateFunc: func(_, obj any) {
-			if pod, ok := obj.(*v1.Pod); ok && pod.DeletionTimestamp != nil {
+			if pod, ok := obj.(*v1.Pod); ok && pod.DeletionTimestamp != nil && len(pod.Finalizers) == 0 {
 				if err := e.end(ctx, pod); err != nil && ctx.Err() == nil {
 					e.fail(err)
 				}
@@ -134,6 +158,14 @@ func (e *ControlPlane) end(ctx context.Context, pod *v1.Pod) error {
 	err := e.client.CoreV1().Pods(pod.Namespace).Delete(ctx, pod.Name, *metav1.NewDeleteOptions(0))
 	if err != nil && !apierrors.IsNotFound(err) {
 		return fmt.Errorf("ending pod %s: %w", klog.KObj(pod), err)
+	}
+	e.mu.Lock()
+	e.evicted = append(e.evicted, nameOf(pod))
+	e.mu.Unlock()
+	if extended := pod.Status.ExtendedResourceClaimStatus; extended != nil {
+		if err := releaseClaim(ctx, e.client, pod, extended.ResourceClaimName); err != nil {
+			return err
+		}
 	}
 	for i := range pod.Status.ResourceClaimStatuses {
 		if name := pod.Status.ResourceClaimStatuses[i].ResourceClaimName; name != nil {
@@ -172,7 +204,11 @@ func (e *ControlPlane) onFailure(pod *v1.Pod, status *fwk.Status) {
 	e.mu.Lock()
 	a := e.cycle(pod.UID)
 	a.Fate, a.Node = Refused, ""
-	e.fates[pod.UID] = a
+	if e.nominated[pod.UID] {
+		delete(e.nominated, pod.UID) // it is tried again when the others are gone
+	} else {
+		e.fates[pod.UID] = a
+	}
 	delete(e.cycles, pod.UID)
 	delete(e.busy, pod.UID)
 	delete(e.waiting, pod.UID)
@@ -191,22 +227,24 @@ func (e *ControlPlane) cycle(uid types.UID) *Attempt {
 // Submit implements Engine.
 func (e *ControlPlane) Submit(ctx context.Context, pod *v1.Pod) (*Attempt, error) {
 	created, err := e.copier.pod(ctx, pod)
+	if apierrors.IsInvalid(err) || apierrors.IsForbidden(err) || apierrors.IsBadRequest(err) {
+		e.reject(pod, err)
+		return &Attempt{Fate: Refused}, nil
+	}
 	if err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("pod %s was not tried within %v", klog.KObj(pod), patience))
 	defer cancel()
-	for {
-		e.mu.Lock()
-		a, err := e.fates[created.UID], e.failed
-		delete(e.fates, created.UID)
-		e.mu.Unlock()
-		if a != nil || err != nil {
+	for held := 0; ; {
+		if a, err := e.fateOf(created.UID); a != nil || err != nil {
 			return a, err
 		}
-		if held := e.heldBack(ctx, created); held != nil {
-			e.journal.Note(created.UID, journal.Whole(held)...)
-			return &Attempt{Fate: Held}, nil
+		if status := e.heldBack(ctx, created); status == nil {
+			held = 0
+		} else if held++; held == heldLooks {
+			e.journal.Note(created.UID, journal.Whole(status)...)
+			return &Attempt{Fate: Held, Evicted: e.takeEvicted()}, nil
 		}
 		select {
 		case <-e.change:
@@ -215,6 +253,34 @@ func (e *ControlPlane) Submit(ctx context.Context, pod *v1.Pod) (*Attempt, error
 			return nil, context.Cause(ctx)
 		}
 	}
+}
+
+// fateOf is what became of a pod, nil if that is not known yet.
+func (e *ControlPlane) fateOf(uid types.UID) (*Attempt, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	a := e.fates[uid]
+	delete(e.fates, uid)
+	if a != nil {
+		a.Evicted, e.evicted = e.evicted, nil
+	}
+	return a, e.failed
+}
+
+func (e *ControlPlane) takeEvicted() []types.NamespacedName {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	out := e.evicted
+	e.evicted = nil
+	return out
+}
+
+// reject notes a pod that the API server does not take: no scheduler will see it.
+func (e *ControlPlane) reject(pod *v1.Pod, err error) {
+	e.journal.Note(pod.UID, verdict.Reason{Plugin: "kube-apiserver", Code: "Rejected", Message: err.Error()})
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.rejected = append(e.rejected, *pod)
 }
 
 // heldBack is why plugins keep a pod out of the queue, nil if they do not.
@@ -245,7 +311,7 @@ func (e *ControlPlane) Settle(ctx context.Context) error {
 		busy, waiting, err := len(e.busy), len(e.waiting), e.failed
 		e.mu.Unlock()
 		// A pod that Permit holds is in flight until it is let go.
-		if len(queue.PodsInActiveQ())+len(queue.PodsInBackoffQ()) > 0 || busy > 0 || len(queue.InFlightPods()) > waiting {
+		if len(queue.PodsInActiveQ())+len(queue.PodsInBackoffQ()) > 0 || busy > 0 || len(queue.InFlightPods()) > waiting || e.lettingGo() {
 			calm = 0
 			return false, err
 		}
@@ -256,7 +322,25 @@ func (e *ControlPlane) Settle(ctx context.Context) error {
 	if err != nil && ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
+	// What holds pods back may have changed since.
+	for _, pod := range e.scheduler.SchedulingQueue.UnschedulablePods() {
+		if held := e.heldBack(ctx, pod); held != nil {
+			e.journal.Note(pod.UID, journal.Whole(held)...)
+		}
+	}
 	return err
+}
+
+// lettingGo tells whether a pod that Permit held was just allowed to go on.
+func (e *ControlPlane) lettingGo() bool {
+	for _, fw := range e.scheduler.Profiles {
+		free := false
+		fw.IterateOverWaitingPods(func(w fwk.WaitingPod) { free = free || len(w.GetPendingPlugins()) == 0 })
+		if free {
+			return true
+		}
+	}
+	return false
 }
 
 // State implements Engine.
@@ -269,7 +353,7 @@ func (e *ControlPlane) State(ctx context.Context) (*State, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listing claims: %w", err)
 	}
-	return &State{pods.Items, claims.Items}, nil
+	return &State{append(pods.Items, e.rejected...), claims.Items}, nil
 }
 
 // Close implements Engine.

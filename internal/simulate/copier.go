@@ -54,14 +54,12 @@ func (c *copier) copy(ctx context.Context, cluster *Cluster) error {
 	}
 	var all []ranked
 	spaces := map[string]bool{}
-	bound := map[types.UID]bool{}
 	for _, pod := range cluster.Bound {
 		all = append(all, ranked{slices.Index(order, "Pod"), pod})
-		bound[pod.UID] = true
 	}
 	for _, object := range cluster.Objects {
 		if claim, is := object.(*resourceapi.ResourceClaim); is {
-			if owner := metav1.GetControllerOf(claim); owner != nil && owner.Kind == "Pod" && !bound[owner.UID] {
+			if owner := metav1.GetControllerOf(claim); owner != nil && owner.Kind == "Pod" && cluster.Expected.Has(owner.UID) {
 				c.later[owner.UID] = append(c.later[owner.UID], claim)
 				continue
 			}
@@ -99,6 +97,9 @@ func (c *copier) makeNamespace(ctx context.Context, object runtime.Object, made 
 	return err
 }
 
+// copying is a gate that keeps a pod from being tried until its claims are there.
+const copying = "plimsoll.dev/copying"
+
 // pod creates a pod with the claims that were made for it.
 func (c *copier) pod(ctx context.Context, pod *v1.Pod) (*v1.Pod, error) {
 	if err := c.makeNamespace(ctx, pod, map[string]bool{}); err != nil {
@@ -106,30 +107,87 @@ func (c *copier) pod(ctx context.Context, pod *v1.Pod) (*v1.Pod, error) {
 	}
 	bare := pod.DeepCopy()
 	bare.Status = v1.PodStatus{}
+	claims := len(c.later[pod.UID]) > 0 || len(pod.Status.ResourceClaimStatuses) > 0
+	if claims {
+		bare.Spec.SchedulingGates = append(bare.Spec.SchedulingGates, v1.PodSchedulingGate{Name: copying})
+	}
 	created, err := c.create(ctx, bare)
+	if err == nil && claims {
+		created, err = c.addClaims(ctx, created, pod)
+	}
 	if err != nil {
 		return nil, err
 	}
-	for _, claim := range c.later[pod.UID] {
-		if _, err := c.create(ctx, claim); err != nil {
-			return nil, err
-		}
-	}
-	delete(c.later, pod.UID)
 	out := &v1.Pod{}
-	if len(pod.Status.ResourceClaimStatuses) > 0 {
-		if created, err = c.writeStatus(ctx, created, pod); err != nil {
-			return nil, err
-		}
-	}
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(created.Object, out); err != nil {
 		return nil, fmt.Errorf("reading pod %s back: %w", klog.KObj(pod), err)
 	}
 	return out, nil
 }
 
+// addClaims creates the claims of a pod that was copied, tells the pod of them, and
+// lets it be tried.
+func (c *copier) addClaims(ctx context.Context, created *unstructured.Unstructured, pod *v1.Pod) (*unstructured.Unstructured, error) {
+	for _, claim := range c.later[pod.UID] {
+		if _, err := c.create(ctx, claim); err != nil {
+			return nil, err
+		}
+	}
+	delete(c.later, pod.UID)
+	told := pod.DeepCopy()
+	told.Status = v1.PodStatus{ResourceClaimStatuses: pod.Status.ResourceClaimStatuses}
+	if len(told.Status.ResourceClaimStatuses) > 0 {
+		var err error
+		if created, err = c.writeStatus(ctx, created, told); err != nil {
+			return nil, err
+		}
+	}
+	gates := make([]any, len(pod.Spec.SchedulingGates))
+	for i := range pod.Spec.SchedulingGates {
+		gates[i] = map[string]any{"name": pod.Spec.SchedulingGates[i].Name}
+	}
+	client := c.client.Resource(v1.SchemeGroupVersion.WithResource("pods")).Namespace(pod.Namespace)
+	var out *unstructured.Unstructured
+	err := retry.RetryOnConflict(retry.DefaultRetry, func() error {
+		fresh, err := client.Get(ctx, pod.Name, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		if err := unstructured.SetNestedSlice(fresh.Object, gates, "spec", "schedulingGates"); err != nil {
+			return err
+		}
+		out, err = client.Update(ctx, fresh, metav1.UpdateOptions{})
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("letting pod %s be tried: %w", klog.KObj(pod), err)
+	}
+	return out, nil
+}
+
 // standing are kinds of which a new cluster has some of its own, which will do.
 var standing = []string{"Namespace", "PriorityClass", "Service", "EndpointSlice"}
+
+// notServed are kinds of alpha APIs, which a control plane serves only if it is told.
+var notServed = []string{"PodGroup", "Workload", "DeviceTaintRule"}
+
+// relabel gives a namespace that is there already the labels of the one copied.
+func (c *copier) relabel(ctx context.Context, client dynamic.ResourceInterface, kind string, u *unstructured.Unstructured) error {
+	if kind != "Namespace" || len(u.GetLabels()) == 0 {
+		return nil
+	}
+	return retry.RetryOnConflict(retry.DefaultRetry, func() error {
+		standing, err := client.Get(ctx, u.GetName(), metav1.GetOptions{})
+		if err != nil {
+			return fmt.Errorf("reading namespace %s: %w", u.GetName(), err)
+		}
+		standing.SetLabels(u.GetLabels())
+		if _, err = client.Update(ctx, standing, metav1.UpdateOptions{}); err != nil {
+			return fmt.Errorf("labelling namespace %s: %w", u.GetName(), err)
+		}
+		return nil
+	})
+}
 
 // create writes an object and its status.
 func (c *copier) create(ctx context.Context, object runtime.Object) (*unstructured.Unstructured, error) {
@@ -145,8 +203,12 @@ func (c *copier) create(ctx context.Context, object runtime.Object) (*unstructur
 	if err != nil {
 		return nil, err
 	}
-	created, err := c.client.Resource(resource).Namespace(u.GetNamespace()).Create(ctx, u, metav1.CreateOptions{})
+	client := c.client.Resource(resource).Namespace(u.GetNamespace())
+	created, err := client.Create(ctx, u, metav1.CreateOptions{})
 	if apierrors.IsAlreadyExists(err) && slices.Contains(standing, kind) {
+		return u, c.relabel(ctx, client, kind, u)
+	}
+	if apierrors.IsNotFound(err) && slices.Contains(notServed, kind) {
 		return u, nil
 	}
 	if err != nil {
@@ -155,11 +217,19 @@ func (c *copier) create(ctx context.Context, object runtime.Object) (*unstructur
 	if old.GetUID() != "" {
 		c.uids[old.GetUID()] = created.GetUID()
 	}
-	if status, _ := u.Object["status"].(map[string]any); len(status) == 0 {
-		return created, nil
+	if status, _ := u.Object["status"].(map[string]any); len(status) > 0 && kind != "Namespace" {
+		if created, err = c.writeStatus(ctx, created, object); err != nil {
+			return nil, err
+		}
 	}
-	return c.writeStatus(ctx, created, object)
+	if len(u.GetFinalizers()) > 0 && old.GetDeletionTimestamp() != nil {
+		err = client.Delete(ctx, u.GetName(), metav1.DeleteOptions{})
+	}
+	return created, err
 }
+
+// leaving is the finalizer of pods that were being deleted, which keeps them so.
+const leaving = "plimsoll.dev/leaving"
 
 // writeStatus gives a copy the status of what it was copied from.
 func (c *copier) writeStatus(ctx context.Context, created *unstructured.Unstructured, object runtime.Object) (*unstructured.Unstructured, error) {
@@ -236,6 +306,9 @@ func (c *copier) translated(object runtime.Object) (*unstructured.Unstructured, 
 	}
 	meta := map[string]any{"name": u.GetName()}
 	u.Object["metadata"] = withoutEmpty(meta, u)
+	if pod, is := object.(*v1.Pod); is && pod.DeletionTimestamp != nil {
+		u.SetFinalizers([]string{leaving})
+	}
 	if len(owners) > 0 {
 		u.SetOwnerReferences(owners)
 	}

@@ -6,6 +6,8 @@ import (
 	v1 "k8s.io/api/core/v1"
 	resourceapi "k8s.io/api/resource/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/kubernetes/pkg/scheduler/apis/config"
 
 	"plimsoll.dev/scheduler/internal/journal"
@@ -49,6 +51,8 @@ type Attempt struct {
 	// Nodes holds the answers of the nodes that were asked, none if the pod was
 	// refused before.
 	Nodes []offline.Answer
+	// Evicted are pods that had to go since the last attempt.
+	Evicted []types.NamespacedName
 }
 
 // State is what there is of pods and claims.
@@ -63,6 +67,8 @@ type Cluster struct {
 	Objects []runtime.Object
 	// Bound are the pods that have a node.
 	Bound []*v1.Pod
+	// Expected are the UIDs of those that will be submitted.
+	Expected sets.Set[types.UID]
 }
 
 // Scheduler is what an engine runs.
@@ -70,7 +76,7 @@ type Scheduler struct {
 	// Config has the profiles that the pods name, and YAML is where it is from.
 	Config *config.KubeSchedulerConfiguration
 	YAML   []byte
-	// Platforms are asked what images run on.
+	// Images says what images run on.
 	Images *Everywhere
 	// Journal is told what the scheduler says of pods.
 	Journal *journal.Journal

@@ -139,7 +139,7 @@ func part(l *devices.Layout, piece *devices.Piece, h held) placement.Part {
 	return out
 }
 
-// byHand is a node's GPUs that a device plugin counts. Nobody knows which unit a pod
+// counted is a node's GPUs that a device plugin counts. Nobody knows which unit a pod
 // got; they are drawn in the order of the pods.
 func (h *hardware) counted(info fwk.NodeInfo) []placement.GPU {
 	var read gpus.Node
@@ -150,8 +150,11 @@ func (h *hardware) counted(info fwk.NodeInfo) []placement.GPU {
 	var out []placement.GPU
 	for i := range read.Offers {
 		offer := &read.Offers[i]
-		users := usersOf(info, offer.Resource)
 		all := read.Counts[i].Allocatable
+		if all <= 0 {
+			continue // a device plugin that is gone left its name behind
+		}
+		users := usersOf(info, offer.Resource)
 		if offer.Kind != gpus.Whole {
 			out = append(out, strip(offer, all, users))
 			continue
@@ -184,7 +187,7 @@ func usersOf(info fwk.NodeInfo, resource string) []string {
 	var out []string
 	for _, p := range info.GetPods() {
 		pod := p.GetPod()
-		for _, want := range inventory.PodGPUs(pod) {
+		for _, want := range countedGPUs(pod) {
 			if want.Resource != resource {
 				continue
 			}
@@ -197,23 +200,36 @@ func usersOf(info fwk.NodeInfo, resource string) []string {
 	return out
 }
 
-// supply is how many GPUs a node has, and asked how many of it a pod asks for by
-// device plugin.
-func gpusAsked(pod *v1.Pod, units map[string]float64) (n float64) {
-	for _, want := range inventory.PodGPUs(pod) {
-		n += float64(want.Count) * units[want.Resource]
+// countedGPUs are what a pod asks for of device plugins: not what a claim serves.
+func countedGPUs(pod *v1.Pod) []gpus.Want {
+	extended := pod.Status.ExtendedResourceClaimStatus
+	if extended == nil {
+		return inventory.PodGPUs(pod)
 	}
-	return n
+	return slices.DeleteFunc(inventory.PodGPUs(pod), func(want gpus.Want) bool {
+		return slices.ContainsFunc(extended.RequestMappings, func(m v1.ContainerExtendedResourceRequest) bool { return m.ResourceName == want.Resource })
+	})
 }
 
-// unitsOf is how much of a GPU a unit of each resource is on these nodes.
-func (h *hardware) unitsOf(nodes []fwk.NodeInfo) map[string]float64 {
-	out := map[string]float64{}
-	for _, info := range nodes {
-		var read gpus.Node
-		h.units.Read(info, &read)
-		for i := range read.Offers {
-			out[read.Offers[i].Resource] = float64(read.Offers[i].MilliGPUs()) / gpus.MilliGPU
+// units are what a node has of a resource that a device plugin counts.
+type units struct {
+	resource string
+	// milliGPUs is how much of a GPU a unit is.
+	milliGPUs int64
+	has, used int64
+}
+
+// milli is how much of GPUs so many units are, in thousandths.
+func (u *units) milli(count int64) int64 { return count * u.milliGPUs * 1000 / gpus.MilliGPU }
+
+// unitsOf is what a node has by device plugins.
+func (h *hardware) unitsOf(info fwk.NodeInfo) []units {
+	var read gpus.Node
+	h.units.Read(info, &read)
+	var out []units
+	for i := range read.Offers {
+		if has := read.Counts[i].Allocatable; has > 0 {
+			out = append(out, units{resource: read.Offers[i].Resource, milliGPUs: read.Offers[i].MilliGPUs(), has: has})
 		}
 	}
 	return out

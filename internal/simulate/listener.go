@@ -84,9 +84,33 @@ func (l *listener) RunPermitPlugins(ctx context.Context, state fwk.CycleState, p
 	return timeouts, status
 }
 
+// WaitOnPermit hears of pods that are let go: from then on they are being bound.
+func (l *listener) WaitOnPermit(ctx context.Context, pod *v1.Pod) *fwk.Status {
+	status := l.Framework.WaitOnPermit(ctx, pod)
+	l.engine.mu.Lock()
+	defer l.engine.mu.Unlock()
+	if l.engine.waiting[pod.UID] {
+		delete(l.engine.waiting, pod.UID)
+		l.engine.busy[pod.UID] = true
+	}
+	return status
+}
+
+// RunPostFilterPlugins hears of pods for which others have to make room.
+func (l *listener) RunPostFilterPlugins(ctx context.Context, state fwk.CycleState, pod *v1.Pod, statuses fwk.NodeToStatusReader) (*fwk.PostFilterResult, *fwk.Status) {
+	result, status := l.Framework.RunPostFilterPlugins(ctx, state, pod, statuses)
+	if status.IsSuccess() && result != nil && result.NominatingInfo != nil && result.NominatedNodeName != "" {
+		l.engine.mu.Lock()
+		l.engine.nominated[pod.UID] = true
+		l.engine.mu.Unlock()
+	}
+	return result, status
+}
+
 // RunPostBindPlugins hears of pods that are bound.
 func (l *listener) RunPostBindPlugins(ctx context.Context, state fwk.CycleState, pod *v1.Pod, node string) {
 	l.Framework.RunPostBindPlugins(ctx, state, pod, node)
+	l.engine.journal.Bound(pod.UID)
 	l.engine.ended(pod, node, Placed)
 }
 
@@ -98,6 +122,7 @@ func (e *ControlPlane) ended(pod *v1.Pod, node string, fate Fate) {
 	e.fates[pod.UID] = found
 	delete(e.busy, pod.UID)
 	delete(e.waiting, pod.UID)
+	delete(e.nominated, pod.UID)
 	if fate == Waits {
 		e.waiting[pod.UID] = true
 	} else {

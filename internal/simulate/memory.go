@@ -28,6 +28,8 @@ type Memory struct {
 	choose func(pod *v1.Pod, best []string) string
 	// pending are the pods that were tried and have no place, in that order.
 	pending []*v1.Pod
+	// gone are the pods that had to make room since the last attempt.
+	gone []types.NamespacedName
 }
 
 // NewMemory returns an engine over a cluster in memory.
@@ -57,7 +59,12 @@ func (m *Memory) Submit(ctx context.Context, pod *v1.Pod) (*Attempt, error) {
 	if err := m.cluster.Apply(ctx, pod); err != nil {
 		return nil, err
 	}
-	return m.try(ctx, pod)
+	a, err := m.try(ctx, pod)
+	if err != nil {
+		return nil, err
+	}
+	a.Evicted, m.gone = m.gone, nil
+	return a, nil
 }
 
 // try makes one attempt, and a second one if others made room for the pod.
@@ -101,6 +108,9 @@ func (m *Memory) evicted(ctx context.Context, pod *v1.Pod, status *fwk.Status) (
 		return false, err
 	}
 	gone, err := m.cluster.Evicted(ctx)
+	for _, pod := range gone {
+		m.gone = append(m.gone, nameOf(pod))
+	}
 	return len(gone) > 0, err
 }
 
@@ -125,6 +135,7 @@ func (m *Memory) place(ctx context.Context, pod *v1.Pod, e *offline.Evaluation) 
 func (m *Memory) follow(outcomes []offline.Outcome) {
 	for _, o := range outcomes {
 		if o.Status.IsSuccess() {
+			m.journal.Bound(o.Pod.UID)
 			m.forget(o.Pod.UID)
 			continue
 		}

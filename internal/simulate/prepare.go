@@ -9,6 +9,8 @@ import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/sets"
 	corev1helpers "k8s.io/component-helpers/scheduling/corev1"
 	"k8s.io/kubernetes/pkg/scheduler/apis/config"
 
@@ -25,10 +27,12 @@ const (
 	Both     = "both"
 )
 
-// defaultProfile is upstream's.
+// defaultProfile is upstream's, but that it looks at every node, as Plimsoll does:
+// otherwise chance would decide which nodes of a large cluster it sees.
 const defaultProfile = `
 apiVersion: kubescheduler.config.k8s.io/v1
 kind: KubeSchedulerConfiguration
+percentageOfNodesToScore: 100
 profiles: [{schedulerName: default-scheduler}]
 `
 
@@ -129,12 +133,22 @@ func prepare(s *snapshot.Snapshot, ours *config.KubeSchedulerConfiguration) (*in
 		}
 	}
 	in.note(others, "1 pod waits for another scheduler and is left alone", "%d pods wait for other schedulers and are left alone")
+	in.objects = bindImmediate(in.objects)
 	slices.SortStableFunc(in.queue, func(a, b *v1.Pod) int {
 		return cmp.Compare(corev1helpers.PodPriority(b), corev1helpers.PodPriority(a))
 	})
 	in.note(imagesOf(in.queue), "registries were not asked: 1 image is taken to run on every architecture that the cluster has",
 		"registries were not asked: %d images are taken to run on every architecture that the cluster has")
 	return in, nil
+}
+
+// cluster is what an engine begins with.
+func (in *input) cluster() *Cluster {
+	expected := sets.New[types.UID]()
+	for _, pod := range in.queue {
+		expected.Insert(pod.UID)
+	}
+	return &Cluster{Objects: in.objects, Bound: in.bound, Expected: expected}
 }
 
 // note adds a line if there is something to count.
@@ -164,6 +178,7 @@ func (c *contestant) addressed(pods []*v1.Pod) []*v1.Pod {
 	out := make([]*v1.Pod, len(pods))
 	for i, pod := range pods {
 		out[i] = pod.DeepCopy()
+		out[i].Status.NominatedNodeName = "" // it will be tried anyway
 		if !slices.ContainsFunc(c.cfg.Profiles, func(p config.KubeSchedulerProfile) bool { return p.SchedulerName == pod.Spec.SchedulerName }) {
 			out[i].Spec.SchedulerName = c.cfg.Profiles[0].SchedulerName
 		}

@@ -39,7 +39,8 @@ func Replay(ctx context.Context, o ReplayOptions) (*placement.Simulation, error)
 		policy := replay.Policy{Name: chosen[i].name, Config: chosen[i].yaml}
 		if chosen[i].name == Default {
 			policy = replay.Default()
-			out.Notes = append(out.Notes, "the default scheduler runs with GPUSlice in the place of DynamicResources, which takes the same devices, only faster")
+			out.Notes = append(out.Notes, "the default scheduler runs with GPUSlice in the place of DynamicResources, which takes the same devices, only faster",
+				"the default scheduler looks at every node, as Plimsoll does (percentageOfNodesToScore: 100)")
 		}
 		o.Step(fmt.Sprintf("%s: replaying the trace", policy.Name))
 		fill := replay.Fill{Nodes: o.Nodes, Pods: o.Pods, Load: o.Load, Seed: o.Seed, Policy: policy, Known: o.Known && chosen[i].name == Plimsoll, Progress: o.Progress}

@@ -101,7 +101,7 @@ func engineFor(name string, in *input) (string, error) {
 
 // start starts an engine.
 func (o *Options) start(ctx context.Context, in *input, c *contestant, j *journal.Journal) (Engine, error) {
-	cluster := &Cluster{Objects: in.objects, Bound: in.bound}
+	cluster := in.cluster()
 	scheduler := &Scheduler{Config: c.cfg, YAML: c.yaml, Images: NewEverywhere(in.nodes), Journal: j, Seed: o.Seed}
 	if o.Engine == InMemory {
 		return NewMemory(ctx, cluster, scheduler)
@@ -120,13 +120,11 @@ func (o *Options) simulate(ctx context.Context, in *input, c *contestant) (_ *pl
 	}
 	defer func() { err = errors.Join(err, engine.Close()) }()
 	queue := c.addressed(in.queue)
-	at := map[types.NamespacedName]string{}
+	attempts := make([]*Attempt, len(queue))
 	for i, pod := range queue {
-		attempt, err := engine.Submit(ctx, pod)
-		if err != nil {
+		if attempts[i], err = engine.Submit(ctx, pod); err != nil {
 			return nil, fmt.Errorf("pod %s: %w", klog.KObj(pod), err)
 		}
-		at[nameOf(pod)] = attempt.Node
 		o.Progress(i+1, len(queue))
 	}
 	if err := engine.Settle(ctx); err != nil {
@@ -141,7 +139,7 @@ func (o *Options) simulate(ctx context.Context, in *input, c *contestant) (_ *pl
 	if err != nil {
 		return nil, err
 	}
-	r := &reader{in: in, queue: queue, at: at, state: state, journal: j,
+	r := &reader{in: in, queue: queue, attempts: attempts, state: state, journal: j,
 		fleet: machines{nodes: in.nodes, hardware: readHardware(in.objects), targets: targets}}
 	return r.result(c.name), nil
 }
@@ -154,13 +152,13 @@ func nameOf(pod *v1.Pod) types.NamespacedName {
 type reader struct {
 	in    *input
 	queue []*v1.Pod
-	// at is where each pod was put when it was tried first.
-	at      map[types.NamespacedName]string
-	state   *State
-	journal *journal.Journal
-	fleet   machines
-	nodes   map[string]*v1.Node
-	devices map[types.UID][]string
+	// attempts are what came of trying each of them first.
+	attempts []*Attempt
+	state    *State
+	journal  *journal.Journal
+	fleet    machines
+	nodes    map[string]*v1.Node
+	devices  map[types.UID][]string
 }
 
 func (r *reader) result(scheduler string) *placement.SchedulerResult {
@@ -177,28 +175,57 @@ func (r *reader) result(scheduler string) *placement.SchedulerResult {
 			placed = append(placed, pod)
 		}
 	}
-	h := &history{late: map[types.UID]bool{}, claims: r.state.Claims}
 	var pods []placement.Pod
 	for _, was := range r.in.bound {
-		if is := byName[nameOf(was)]; is != nil {
-			h.before = append(h.before, is)
-		} else {
+		if byName[nameOf(was)] == nil {
 			pods = append(pods, preempted(was))
 		}
 	}
 	for _, was := range r.queue {
-		is := byName[nameOf(was)]
-		if is == nil {
+		if is := byName[nameOf(was)]; is != nil {
+			pods = append(pods, r.describe(is))
+		} else {
 			pods = append(pods, preempted(was))
-			continue
 		}
-		h.arrived = append(h.arrived, is)
-		h.late[is.UID] = is.Spec.NodeName != "" && r.at[nameOf(was)] != is.Spec.NodeName
-		pods = append(pods, r.describe(is))
 	}
+	h := r.history(byName)
 	out := &placement.SchedulerResult{Result: *placement.New(scheduler, pods, len(r.in.nodes), nil), Series: r.fleet.series(h), Nodes: r.fleet.draw(placed, r.state.Claims)}
 	out.Summary.NodesInUse = inUse(placed)
 	return out
+}
+
+// history is what happened to the pods, as far as attempts and the end tell.
+func (r *reader) history(byName map[types.NamespacedName]*v1.Pod) *history {
+	h := &history{before: r.in.bound, claims: r.state.Claims}
+	for _, object := range r.in.objects {
+		if claim, is := object.(*resourceapi.ResourceClaim); is {
+			h.given = append(h.given, *claim)
+		}
+	}
+	for _, was := range r.in.bound {
+		if byName[nameOf(was)] == nil {
+			h.gone = append(h.gone, nameOf(was))
+		}
+	}
+	for i, was := range r.queue {
+		is, a := byName[nameOf(was)], r.attempts[i]
+		now := arrival{gone: a.Evicted}
+		switch {
+		case is == nil && a.Node != "":
+			// It had a place until it was preempted.
+			now.pod = was.DeepCopy()
+			now.pod.Spec.NodeName = a.Node
+			h.gone = append(h.gone, nameOf(was))
+		case is == nil || is.Spec.NodeName == "":
+		case is.Spec.NodeName == a.Node || len(a.Evicted) > 0:
+			// Others had to go, and it takes their place.
+			now.pod = is
+		default:
+			h.late = append(h.late, is)
+		}
+		h.arrived = append(h.arrived, now)
+	}
+	return h
 }
 
 // inUse counts the nodes with a pod that is not a DaemonSet's.
@@ -212,12 +239,9 @@ func inUse(pods []*v1.Pod) int {
 	return len(nodes)
 }
 
-// Preempted is the phase of pods that had to make room for others.
-const Preempted = "Preempted"
-
 func preempted(pod *v1.Pod) placement.Pod {
-	return placement.Pod{Namespace: pod.Namespace, Name: pod.Name, Phase: Preempted, Reasons: []verdict.Reason{{
-		Plugin: "DefaultPreemption", Code: Preempted, Message: "had to make room for a pod of higher priority"}}}
+	return placement.Pod{Namespace: pod.Namespace, Name: pod.Name, Phase: placement.Preempted, Reasons: []verdict.Reason{{
+		Plugin: "DefaultPreemption", Code: placement.Preempted, Message: "had to make room for a pod of higher priority"}}}
 }
 
 // describe says where a pod is and why. One that has a node would run there.

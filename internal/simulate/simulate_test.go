@@ -7,6 +7,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	v1 "k8s.io/api/core/v1"
+	resourceapi "k8s.io/api/resource/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"plimsoll.dev/scheduler/internal/placement"
 	"plimsoll.dev/scheduler/internal/snapshot"
@@ -50,6 +53,22 @@ urgent cpu=4 priority=1000
 		}
 		if r.Summary.NodesInUse != 1 {
 			t.Errorf("%s: %d nodes are in use, want 1: a DaemonSet's pod does not count", scheduler, r.Summary.NodesInUse)
+		}
+		if r.Summary.Preempted != 1 || r.Summary.Running != 1 || r.Summary.Pending != 1 {
+			t.Errorf("%s: %+v, want one pod each running, pending and preempted", scheduler, r.Summary)
+		}
+		for _, why := range r.Pods[2].Reasons {
+			if strings.Contains(why.Message, "Insufficient") {
+				t.Errorf("%s: urgent runs, and keeps the reason %q for which it was refused first", scheduler, why.Message)
+			}
+		}
+		var got []string
+		for _, at := range r.Series {
+			got = append(got, fmt.Sprintf("%d of %d placed, %.0f%% of the CPU on %d nodes", at.Placed, at.Arrived, at.CPUPercent, at.NodesInUse))
+		}
+		filling := []string{"0 of 0 placed, 80% of the CPU on 1 nodes", "1 of 1 placed, 100% of the CPU on 1 nodes", "1 of 2 placed, 100% of the CPU on 1 nodes"}
+		if diff := cmp.Diff(filling, got); diff != "" {
+			t.Errorf("%s: the series (-want +got)\n%s", scheduler, diff)
 		}
 	}
 }
@@ -176,5 +195,159 @@ func TestNothingToScheduleIsAResult(t *testing.T) {
 	r := inMemory(t, read(t, "n-1 cpu=4 memory=8Gi\n", "", "runs cpu=1 node=n-1 phase=Running\n", ""), Plimsoll).Results[0]
 	if len(r.Pods) != 0 || r.Summary.NodesInUse != 1 || r.Series[len(r.Series)-1].CPUPercent != 25 {
 		t.Errorf("%+v", r)
+	}
+}
+
+// withWholeGPUs has a class of devices serve nvidia.com/gpu where no device plugin
+// does.
+func withWholeGPUs(s *snapshot.Snapshot) *snapshot.Snapshot {
+	resource := "nvidia.com/gpu"
+	s.Objects = append(s.Objects, &resourceapi.DeviceClass{ObjectMeta: metav1.ObjectMeta{Name: "whole", UID: "whole"},
+		Spec: resourceapi.DeviceClassSpec{ExtendedResourceName: &resource, Selectors: []resourceapi.DeviceSelector{{CEL: &resourceapi.CELDeviceSelector{
+			Expression: "device.driver == 'gpu.nvidia.com' && device.attributes['gpu.nvidia.com'].profile == '7g.80gb'"}}}}})
+	return s
+}
+
+// TestExtendedResourcesTakeDevices: where a class of devices serves what a pod asks
+// for, it gets a claim as in a cluster, and is counted once.
+func TestExtendedResourcesTakeDevices(t *testing.T) {
+	for _, scheduler := range []string{Plimsoll, Default} {
+		s := withWholeGPUs(read(t, "mig-1 cpu=32 memory=64Gi\nplugin-1 cpu=1 memory=64Gi nvidia.com/gpu=1\n", "mig-1 1xA100-SXM4-80GB\n",
+			"first cpu=2 nvidia.com/gpu=1 priority=1\nsecond cpu=2 nvidia.com/gpu=1\n", ""))
+		r := inMemory(t, s, scheduler).Results[0]
+		if r.Pods[0].Node != "mig-1" || len(r.Pods[0].Devices) != 1 || r.Pods[1].Node != "" {
+			t.Fatalf("%s: %+v, want the first pod with a device of mig-1 and the second without a place", scheduler, r.Pods)
+		}
+		for _, n := range r.Nodes {
+			if n.Name == "mig-1" && (len(n.GPUs) != 1 || n.GPUs[0].UsedPercent != 100 || n.GPUs[0].Parts[0].Pod != "default/first") {
+				t.Errorf("%s: the GPU is drawn as %+v", scheduler, n.GPUs)
+			}
+		}
+		if got := r.Series[len(r.Series)-1].GPUPercent; got != 50 {
+			t.Errorf("%s: %v %% of the GPUs are taken, want 50: one of two", scheduler, got)
+		}
+	}
+}
+
+// TestPreemptedPodsGiveDevicesBack, those of extended resources as well, and may
+// name claims that are not there.
+func TestPreemptedPodsGiveDevicesBack(t *testing.T) {
+	for _, scheduler := range []string{Plimsoll, Default} {
+		s := withWholeGPUs(read(t, "mig-1 cpu=4 memory=64Gi\n", "mig-1 1xA100-SXM4-80GB\n",
+			"runs cpu=4 nvidia.com/gpu=1 node=mig-1 priority=0 phase=Running\nurgent cpu=3 priority=1000\nnext cpu=1 nvidia.com/gpu=1 priority=500\n", ""))
+		missing := "nowhere"
+		for _, pod := range s.Pods {
+			if pod.Name != "runs" {
+				continue
+			}
+			pod.Spec.ResourceClaims = []v1.PodResourceClaim{{Name: "gone", ResourceClaimName: &missing}, {Name: "never", ResourceClaimTemplateName: &missing}}
+			pod.Status.ExtendedResourceClaimStatus = &v1.PodExtendedResourceClaimStatus{ResourceClaimName: "runs-x",
+				RequestMappings: []v1.ContainerExtendedResourceRequest{{ContainerName: pod.Spec.Containers[0].Name, ResourceName: "nvidia.com/gpu", RequestName: "container-0-request-0"}}}
+			s.Objects = append(s.Objects, extendedClaim(s, pod))
+		}
+		r := inMemory(t, s, scheduler).Results[0]
+		var got []string
+		for _, at := range r.Series {
+			got = append(got, fmt.Sprintf("%d: %.0f%%", at.Arrived, at.GPUPercent))
+		}
+		if diff := cmp.Diff([]string{"0: 100%", "1: 0%", "2: 100%"}, got); diff != "" {
+			t.Errorf("%s: GPUs in the series (-want +got)\n%s\n%s", scheduler, diff, where(&r))
+		}
+		if r.Pods[0].Name != "next" || len(r.Pods[0].Devices) != 1 {
+			t.Errorf("%s: want pod next to have the device that pod runs had:\n%s", scheduler, where(&r))
+		}
+	}
+}
+
+// extendedClaim is the claim that was made for the pod's extended resource, with the
+// first whole GPU that is published.
+func extendedClaim(s *snapshot.Snapshot, pod *v1.Pod) *resourceapi.ResourceClaim {
+	controller := true
+	claim := &resourceapi.ResourceClaim{ObjectMeta: metav1.ObjectMeta{Namespace: pod.Namespace, Name: pod.Status.ExtendedResourceClaimStatus.ResourceClaimName, UID: "runs-x",
+		Annotations:     map[string]string{resourceapi.ExtendedResourceClaimAnnotation: "true"},
+		OwnerReferences: []metav1.OwnerReference{{APIVersion: "v1", Kind: "Pod", Name: pod.Name, UID: pod.UID, Controller: &controller}}}}
+	claim.Spec.Devices.Requests = []resourceapi.DeviceRequest{{Name: "container-0-request-0",
+		Exactly: &resourceapi.ExactDeviceRequest{DeviceClassName: "whole", AllocationMode: resourceapi.DeviceAllocationModeExactCount, Count: 1}}}
+	claim.Status.ReservedFor = []resourceapi.ResourceClaimConsumerReference{{Resource: "pods", Name: pod.Name, UID: pod.UID}}
+	for _, object := range s.Objects {
+		published, is := object.(*resourceapi.ResourceSlice)
+		if !is {
+			continue
+		}
+		for _, d := range published.Spec.Devices {
+			if profile := d.Attributes["profile"].StringValue; profile != nil && *profile == "7g.80gb" {
+				claim.Status.Allocation = &resourceapi.AllocationResult{Devices: resourceapi.DeviceAllocationResult{Results: []resourceapi.DeviceRequestAllocationResult{
+					{Request: "container-0-request-0", Driver: published.Spec.Driver, Pool: published.Spec.Pool.Name, Device: d.Name}}}}
+			}
+		}
+	}
+	return claim
+}
+
+// TestOnlyGPUsThatANodeHasAreTaken: what pods still ask for of a device plugin that
+// is gone, or of units that are broken, is of no GPU, and what a claim serves is of
+// no device plugin.
+func TestOnlyGPUsThatANodeHasAreTaken(t *testing.T) {
+	s := read(t, "has cpu=8 memory=8Gi nvidia.com/gpu=1\nidle cpu=8 memory=8Gi nvidia.com/gpu=2\nhad cpu=8 memory=8Gi\n", "",
+		"a cpu=1 nvidia.com/gpu=2 node=has phase=Running\nb cpu=1 nvidia.com/gpu=4 node=had phase=Running\nc cpu=1 nvidia.com/gpu=2 node=idle phase=Running\n", "")
+	s.Pods[2].Status.ExtendedResourceClaimStatus = &v1.PodExtendedResourceClaimStatus{ResourceClaimName: "c-x",
+		RequestMappings: []v1.ContainerExtendedResourceRequest{{ContainerName: "c", ResourceName: "nvidia.com/gpu", RequestName: "r"}}}
+	r := inMemory(t, s, Plimsoll).Results[0]
+	if got := r.Series[0].GPUPercent; got != rounded(100./3) {
+		t.Errorf("%v %% of the GPUs are taken, want one of three", got)
+	}
+	for _, n := range r.Nodes {
+		if want := map[string]int{"has": 1, "idle": 2}[n.Name]; len(n.GPUs) != want {
+			t.Errorf("node %s is drawn with %d GPUs, want %d", n.Name, len(n.GPUs), want)
+		}
+		for _, g := range n.GPUs {
+			if want := map[string]float64{"has": 100}[n.Name]; g.UsedPercent != want {
+				t.Errorf("%s of node %s is taken to %v %%, want %v", g.Name, n.Name, g.UsedPercent, want)
+			}
+		}
+	}
+}
+
+// TestASharedClaimCountsWithItsFirstUser, whoever is listed first, until its last
+// one has gone; one that nobody uses is held from the start.
+func TestASharedClaimCountsWithItsFirstUser(t *testing.T) {
+	s := read(t, "mig-1 cpu=32 memory=64Gi\n", "mig-1 2xA100-SXM4-80GB\n", "a cpu=1\nb cpu=1\n", "")
+	var pods []*v1.Pod
+	for _, pod := range s.Pods {
+		pod = pod.DeepCopy()
+		pod.Spec.NodeName = "mig-1"
+		pods = append(pods, pod)
+	}
+	h := readHardware(s.Objects)
+	claim := func(name string, gpu int, users ...string) resourceapi.ResourceClaim {
+		out := resourceapi.ResourceClaim{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name}}
+		for _, user := range users {
+			out.Status.ReservedFor = append(out.Status.ReservedFor, resourceapi.ResourceClaimConsumerReference{Resource: "pods", Name: user})
+		}
+		l := &h.layouts[gpu]
+		for i := range l.Pieces {
+			if id := l.Pieces[i].ID; l.Pieces[i].Mask.Count() == l.Cells {
+				out.Status.Allocation = &resourceapi.AllocationResult{Devices: resourceapi.DeviceAllocationResult{Results: []resourceapi.DeviceRequestAllocationResult{
+					{Driver: id.Driver.String(), Pool: id.Pool.String(), Device: id.Device.String()}}}}
+			}
+		}
+		return out
+	}
+	f := &machines{nodes: []*v1.Node{{ObjectMeta: metav1.ObjectMeta{Name: "mig-1"}}}, hardware: h}
+	filling := func(claims ...resourceapi.ResourceClaim) []float64 {
+		var out []float64
+		for _, at := range f.series(&history{claims: claims, arrived: []arrival{{}, {pod: pods[0]}, {pod: pods[1]}, {gone: []types.NamespacedName{nameOf(pods[0])}}, {gone: []types.NamespacedName{nameOf(pods[1])}}}}) {
+			out = append(out, at.GPUPercent)
+		}
+		return out
+	}
+	if diff := cmp.Diff([]float64{0, 0, 50, 50, 50, 0}, filling(claim("shared", 0, "stranger", "b", "a"))); diff != "" {
+		t.Errorf("a claim of both pods and a stranger (-want +got)\n%s", diff)
+	}
+	if diff := cmp.Diff([]float64{50, 50, 50, 50, 50, 50}, filling(claim("idle", 0))); diff != "" {
+		t.Errorf("a claim of nobody (-want +got)\n%s", diff)
+	}
+	if diff := cmp.Diff([]float64{50, 50, 100, 100, 50, 50}, filling(claim("theirs", 1, "stranger"), claim("own", 0, "a"))); diff != "" {
+		t.Errorf("a claim of a stranger, and one of the first pod (-want +got)\n%s", diff)
 	}
 }

@@ -1,0 +1,132 @@
+package simulate
+
+import (
+	"context"
+	"fmt"
+
+	v1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/component-helpers/storage/volume"
+	"k8s.io/klog/v2"
+	"k8s.io/utils/ptr"
+)
+
+// bindImmediate gives volumes to claims that wait for none of a pod's choices: by
+// then the provisioner of a real cluster would have made them. It returns what
+// takes the place of the objects.
+func bindImmediate(objects []runtime.Object) []runtime.Object {
+	classes := map[string]*storagev1.StorageClass{}
+	for _, object := range objects {
+		if class, is := object.(*storagev1.StorageClass); is {
+			classes[class.Name] = class
+		}
+	}
+	out := make([]runtime.Object, 0, len(objects))
+	for _, object := range objects {
+		claim, is := object.(*v1.PersistentVolumeClaim)
+		if !is || claim.Spec.VolumeName != "" || !immediate(classes[ptr.Deref(claim.Spec.StorageClassName, "")]) {
+			out = append(out, object)
+			continue
+		}
+		pv := provisioned(claim)
+		out = append(out, bound(claim, pv), pv)
+	}
+	return out
+}
+
+func immediate(class *storagev1.StorageClass) bool {
+	return class != nil && class.Provisioner != "kubernetes.io/no-provisioner" &&
+		ptr.Deref(class.VolumeBindingMode, storagev1.VolumeBindingImmediate) == storagev1.VolumeBindingImmediate
+}
+
+// provisioned is a volume for a claim, to be had from every node.
+func provisioned(claim *v1.PersistentVolumeClaim) *v1.PersistentVolume {
+	return &v1.PersistentVolume{
+		ObjectMeta: metav1.ObjectMeta{Name: "simulated-" + claim.Namespace + "-" + claim.Name, UID: types.UID("simulated/" + claim.Namespace + "/" + claim.Name)},
+		Spec: v1.PersistentVolumeSpec{
+			Capacity:         v1.ResourceList{v1.ResourceStorage: claim.Spec.Resources.Requests[v1.ResourceStorage]},
+			AccessModes:      claim.Spec.AccessModes,
+			StorageClassName: ptr.Deref(claim.Spec.StorageClassName, ""),
+			VolumeMode:       claim.Spec.VolumeMode,
+			ClaimRef:         &v1.ObjectReference{APIVersion: "v1", Kind: "PersistentVolumeClaim", Namespace: claim.Namespace, Name: claim.Name, UID: claim.UID},
+			PersistentVolumeSource: v1.PersistentVolumeSource{CSI: &v1.CSIPersistentVolumeSource{
+				Driver: "simulated.plimsoll.dev", VolumeHandle: claim.Namespace + "-" + claim.Name}},
+			PersistentVolumeReclaimPolicy: v1.PersistentVolumeReclaimDelete,
+		},
+		Status: v1.PersistentVolumeStatus{Phase: v1.VolumeBound},
+	}
+}
+
+// bound is the claim as the volume controller would leave it.
+func bound(claim *v1.PersistentVolumeClaim, pv *v1.PersistentVolume) *v1.PersistentVolumeClaim {
+	claim = claim.DeepCopy()
+	claim.Spec.VolumeName = pv.Name
+	metav1.SetMetaDataAnnotation(&claim.ObjectMeta, volume.AnnBindCompleted, "yes")
+	metav1.SetMetaDataAnnotation(&claim.ObjectMeta, volume.AnnBoundByController, "yes")
+	claim.Status.Phase, claim.Status.Capacity, claim.Status.AccessModes = v1.ClaimBound, pv.Spec.Capacity, pv.Spec.AccessModes
+	return claim
+}
+
+// playProvisioner provides the volumes for which the scheduler has chosen a node, and
+// binds those that it has chosen.
+func (e *ControlPlane) playProvisioner(ctx context.Context, factory informers.SharedInformerFactory) error {
+	claims := factory.Core().V1().PersistentVolumeClaims()
+	provide := func(obj any) {
+		claim, ok := obj.(*v1.PersistentVolumeClaim)
+		if !ok || claim.Spec.VolumeName != "" || claim.Annotations[volume.AnnSelectedNode] == "" {
+			return
+		}
+		pv := provisioned(claim)
+		_, err := e.client.CoreV1().PersistentVolumes().Create(ctx, pv, metav1.CreateOptions{})
+		if err == nil || apierrors.IsAlreadyExists(err) {
+			err = e.bindVolume(ctx, claim, pv)
+		}
+		if err != nil && ctx.Err() == nil {
+			e.fail(err)
+		}
+	}
+	_, err := claims.Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{AddFunc: provide, UpdateFunc: func(_, obj any) { provide(obj) }})
+	if err != nil {
+		return fmt.Errorf("watching volume claims: %w", err)
+	}
+	_, err = factory.Core().V1().PersistentVolumes().Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{UpdateFunc: func(_, obj any) {
+		pv, ok := obj.(*v1.PersistentVolume)
+		if !ok || pv.Spec.ClaimRef == nil {
+			return
+		}
+		claim, err := claims.Lister().PersistentVolumeClaims(pv.Spec.ClaimRef.Namespace).Get(pv.Spec.ClaimRef.Name)
+		if err != nil || claim.UID != pv.Spec.ClaimRef.UID || claim.Spec.VolumeName != "" {
+			return
+		}
+		if err := e.bindVolume(ctx, claim, pv); err != nil && ctx.Err() == nil {
+			e.fail(err)
+		}
+	}})
+	if err != nil {
+		return fmt.Errorf("watching volumes: %w", err)
+	}
+	return nil
+}
+
+func (e *ControlPlane) bindVolume(ctx context.Context, claim *v1.PersistentVolumeClaim, pv *v1.PersistentVolume) error {
+	client := e.client.CoreV1().PersistentVolumeClaims(claim.Namespace)
+	is := bound(claim, pv)
+	written, err := client.Update(ctx, is, metav1.UpdateOptions{})
+	if err == nil {
+		written.Status = is.Status
+		_, err = client.UpdateStatus(ctx, written, metav1.UpdateOptions{})
+	}
+	if apierrors.IsConflict(err) {
+		return nil // the next version of the claim comes by, too
+	}
+	if err != nil {
+		return fmt.Errorf("binding volume claim %s: %w", klog.KObj(claim), err)
+	}
+	return nil
+}
