@@ -137,8 +137,7 @@ func (c *copier) addClaims(ctx context.Context, created *unstructured.Unstructur
 	told := pod.DeepCopy()
 	told.Status = v1.PodStatus{ResourceClaimStatuses: pod.Status.ResourceClaimStatuses}
 	if len(told.Status.ResourceClaimStatuses) > 0 {
-		var err error
-		if created, err = c.writeStatus(ctx, created, told); err != nil {
+		if _, err := c.writeStatus(ctx, created, told); err != nil {
 			return nil, err
 		}
 	}
