@@ -12,13 +12,13 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/klog/v2"
 	fwk "k8s.io/kube-scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler"
+	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/names"
 
 	"plimsoll.dev/scheduler/internal/journal"
 	"plimsoll.dev/scheduler/internal/stack"
@@ -32,9 +32,17 @@ const (
 	// be tried, and all of them to come to rest.
 	look     = 5 * time.Millisecond
 	patience = 2 * time.Minute
-	// heldLooks is for how many looks in a row a plugin must hold a pod back: what
-	// it waits for may be on its way to it.
-	heldLooks = 20
+	// calmLooks is for how many looks in a row nothing may be under way at the end,
+	// and heldFor for how long a plugin must hold a pod back: what it waits for may
+	// be on its way to it.
+	calmLooks = 20
+	heldFor   = 100 * time.Millisecond
+	// roomPatience is how long others may take to make room for a pod.
+	roomPatience = 3 * time.Second
+	// backOffPatience is for how long groups that back off are awaited, and
+	// backOffLook how often memory looks.
+	backOffPatience = 8 * time.Second
+	backOffLook     = 100 * time.Millisecond
 )
 
 // ControlPlane is an engine with a real API server, etcd and scheduler in this
@@ -57,8 +65,12 @@ type ControlPlane struct {
 	busy map[types.UID]bool
 	// waiting are the pods that Permit holds.
 	waiting map[types.UID]bool
-	// nominated are the pods for which others are making room right now.
+	// nominated are the pods of the cycle under way for which others have to make
+	// room, and making are those that are about to be tried again for it.
 	nominated map[types.UID]bool
+	making    map[types.UID]making
+	// attempts counts those that are through.
+	attempts int
 	// evicted are the pods that went since the last attempt, and rejected those that
 	// the API server did not take.
 	evicted  []types.NamespacedName
@@ -89,7 +101,7 @@ func NewControlPlane(ctx context.Context, c *Cluster, s *Scheduler, dir string, 
 	}
 	e := &ControlPlane{stack: st, client: st.Client(), journal: s.Journal, stopWatch: func() {},
 		cycles: map[types.UID]*Attempt{}, fates: map[types.UID]*Attempt{}, busy: map[types.UID]bool{}, waiting: map[types.UID]bool{},
-		nominated: map[types.UID]bool{}, change: make(chan struct{}, 1)}
+		nominated: map[types.UID]bool{}, making: map[types.UID]making{}, change: make(chan struct{}, 1)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, e.Close())
@@ -123,8 +135,8 @@ func (e *ControlPlane) listen(sched *scheduler.Scheduler) {
 
 // playKubelet ends bound pods that are being deleted, but for those that were so in
 // what was copied: they have a finalizer.
-func (e *ControlPlane) playKubelet(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+func (e *ControlPlane) playKubelet(start context.Context) error {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(start))
 	factory := informers.NewSharedInformerFactory(e.client, 0)
 	if err := e.playProvisioner(ctx, factory); err != nil {
 		cancel()
@@ -145,9 +157,9 @@ func (e *ControlPlane) playKubelet(ctx context.Context) error {
 	}
 	e.stopWatch = func() { cancel(); factory.Shutdown() }
 	factory.Start(ctx.Done())
-	for kind, synced := range factory.WaitForCacheSync(ctx.Done()) {
+	for kind, synced := range factory.WaitForCacheSync(start.Done()) {
 		if !synced {
-			return fmt.Errorf("waiting for the first list of %v: %w", kind, context.Cause(ctx))
+			return fmt.Errorf("waiting for the first list of %v: %w", kind, context.Cause(start))
 		}
 	}
 	return nil
@@ -204,8 +216,10 @@ func (e *ControlPlane) onFailure(pod *v1.Pod, status *fwk.Status) {
 	e.mu.Lock()
 	a := e.cycle(pod.UID)
 	a.Fate, a.Node = Refused, ""
+	e.attempts++
 	if e.nominated[pod.UID] {
-		delete(e.nominated, pod.UID) // it is tried again when the others are gone
+		delete(e.nominated, pod.UID)
+		e.making[pod.UID] = making{a, time.Now()}
 	} else {
 		e.fates[pod.UID] = a
 	}
@@ -215,6 +229,15 @@ func (e *ControlPlane) onFailure(pod *v1.Pod, status *fwk.Status) {
 	e.mu.Unlock()
 	e.tell()
 }
+
+// making is an attempt after which others make room, and since when they do.
+type making struct {
+	attempt *Attempt
+	since   time.Time
+}
+
+// under tells whether it may still be under way. Nobody may be left to go.
+func (m *making) under() bool { return time.Since(m.since) < roomPatience }
 
 // cycle is the attempt under way for a pod. The lock is held.
 func (e *ControlPlane) cycle(uid types.UID) *Attempt {
@@ -236,13 +259,13 @@ func (e *ControlPlane) Submit(ctx context.Context, pod *v1.Pod) (*Attempt, error
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("pod %s was not tried within %v", klog.KObj(pod), patience))
 	defer cancel()
-	for held := 0; ; {
+	for held := time.Now(); ; {
 		if a, err := e.fateOf(created.UID); a != nil || err != nil {
 			return a, err
 		}
 		if status := e.heldBack(ctx, created); status == nil {
-			held = 0
-		} else if held++; held == heldLooks {
+			held = time.Now()
+		} else if time.Since(held) > heldFor {
 			e.journal.Note(created.UID, journal.Whole(status)...)
 			return &Attempt{Fate: Held, Evicted: e.takeEvicted()}, nil
 		}
@@ -261,6 +284,10 @@ func (e *ControlPlane) fateOf(uid types.UID) (*Attempt, error) {
 	defer e.mu.Unlock()
 	a := e.fates[uid]
 	delete(e.fates, uid)
+	if room, waits := e.making[uid]; a == nil && waits && !room.under() {
+		delete(e.making, uid)
+		a = room.attempt
+	}
 	if a != nil {
 		a.Evicted, e.evicted = e.evicted, nil
 	}
@@ -293,54 +320,14 @@ func (e *ControlPlane) heldBack(ctx context.Context, pod *v1.Pod) *fwk.Status {
 		return nil
 	}
 	for _, plugin := range fw.PreEnqueuePlugins() {
+		if plugin.Name() == names.DefaultPreemption {
+			continue // it lets go when others have made room
+		}
 		if status := plugin.PreEnqueue(ctx, pod); !status.IsSuccess() {
 			return status.WithPlugin(plugin.Name())
 		}
 	}
 	return nil
-}
-
-// Settle implements Engine.
-func (e *ControlPlane) Settle(ctx context.Context) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("the scheduler did not come to rest within %v", patience))
-	defer cancel()
-	calm := 0
-	err := wait.PollUntilContextCancel(ctx, look, true, func(context.Context) (bool, error) {
-		queue := e.scheduler.SchedulingQueue
-		e.mu.Lock()
-		busy, waiting, err := len(e.busy), len(e.waiting), e.failed
-		e.mu.Unlock()
-		// A pod that Permit holds is in flight until it is let go.
-		if len(queue.PodsInActiveQ())+len(queue.PodsInBackoffQ()) > 0 || busy > 0 || len(queue.InFlightPods()) > waiting || e.lettingGo() {
-			calm = 0
-			return false, err
-		}
-		// Events on their way from the API server would be seen by then.
-		calm++
-		return calm >= 20, err
-	})
-	if err != nil && ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	// What holds pods back may have changed since.
-	for _, pod := range e.scheduler.SchedulingQueue.UnschedulablePods() {
-		if held := e.heldBack(ctx, pod); held != nil {
-			e.journal.Note(pod.UID, journal.Whole(held)...)
-		}
-	}
-	return err
-}
-
-// lettingGo tells whether a pod that Permit held was just allowed to go on.
-func (e *ControlPlane) lettingGo() bool {
-	for _, fw := range e.scheduler.Profiles {
-		free := false
-		fw.IterateOverWaitingPods(func(w fwk.WaitingPod) { free = free || len(w.GetPendingPlugins()) == 0 })
-		if free {
-			return true
-		}
-	}
-	return false
 }
 
 // State implements Engine.

@@ -2,6 +2,7 @@ package simulate
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -112,17 +113,25 @@ func (c *copier) pod(ctx context.Context, pod *v1.Pod) (*v1.Pod, error) {
 		bare.Spec.SchedulingGates = append(bare.Spec.SchedulingGates, v1.PodSchedulingGate{Name: copying})
 	}
 	created, err := c.create(ctx, bare)
-	if err == nil && claims {
-		created, err = c.addClaims(ctx, created, pod)
-	}
 	if err != nil {
 		return nil, err
+	}
+	if claims {
+		if created, err = c.addClaims(ctx, created, pod); err != nil {
+			// Half of a pod must not stay for its group to count.
+			return nil, errors.Join(err, c.remove(ctx, pod))
+		}
 	}
 	out := &v1.Pod{}
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(created.Object, out); err != nil {
 		return nil, fmt.Errorf("reading pod %s back: %w", klog.KObj(pod), err)
 	}
 	return out, nil
+}
+
+func (c *copier) remove(ctx context.Context, pod *v1.Pod) error {
+	client := c.client.Resource(v1.SchemeGroupVersion.WithResource("pods")).Namespace(pod.Namespace)
+	return client.Delete(ctx, pod.Name, *metav1.NewDeleteOptions(0))
 }
 
 // addClaims creates the claims of a pod that was copied, tells the pod of them, and
@@ -359,6 +368,11 @@ func resourceOf(object runtime.Object) (schema.GroupVersionResource, string, err
 
 // releaseClaim gives back what a pod that is gone had of a claim.
 func releaseClaim(ctx context.Context, client kubernetes.Interface, pod *v1.Pod, name string) error {
+	// The scheduler may be giving it to another pod.
+	return retry.RetryOnConflict(retry.DefaultRetry, func() error { return tryRelease(ctx, client, pod, name) })
+}
+
+func tryRelease(ctx context.Context, client kubernetes.Interface, pod *v1.Pod, name string) error {
 	claims := client.ResourceV1().ResourceClaims(pod.Namespace)
 	claim, err := claims.Get(ctx, name, metav1.GetOptions{})
 	switch {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"math/rand/v2"
 	"slices"
+	"time"
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -110,6 +111,7 @@ func (m *Memory) evicted(ctx context.Context, pod *v1.Pod, status *fwk.Status) (
 	gone, err := m.cluster.Evicted(ctx)
 	for _, pod := range gone {
 		m.gone = append(m.gone, nameOf(pod))
+		m.forget(pod.UID)
 	}
 	return len(gone) > 0, err
 }
@@ -160,8 +162,10 @@ func (m *Memory) forget(uid types.UID) {
 	m.pending = slices.DeleteFunc(m.pending, func(p *v1.Pod) bool { return p.UID == uid })
 }
 
-// Settle tries the pods that wait again, until a round places none.
+// Settle tries the pods that wait again, until a round places none and no group only
+// backs off.
 func (m *Memory) Settle(ctx context.Context) error {
+	began := time.Now()
 	for {
 		before := len(m.pending)
 		for _, pod := range slices.Clone(m.pending) {
@@ -172,8 +176,17 @@ func (m *Memory) Settle(ctx context.Context) error {
 				return err
 			}
 		}
-		if len(m.pending) >= before {
+		if len(m.pending) < before {
+			continue
+		}
+		backOff := slices.ContainsFunc(m.pending, func(p *v1.Pod) bool { return backsOff(m.journal.Reasons(string(p.UID))) })
+		if !backOff || time.Since(began) > backOffPatience {
 			return nil
+		}
+		select {
+		case <-time.After(backOffLook):
+		case <-ctx.Done():
+			return context.Cause(ctx)
 		}
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"plimsoll.dev/scheduler/internal/placement"
 	"plimsoll.dev/scheduler/internal/snapshot"
@@ -75,7 +77,7 @@ spec:
 apiVersion: storage.k8s.io/v1
 kind: StorageClass
 metadata: {name: late}
-provisioner: example.test/disk
+provisioner: disk.example.test
 volumeBindingMode: WaitForFirstConsumer
 ---
 apiVersion: storage.k8s.io/v1
@@ -246,5 +248,54 @@ func TestAPodThatTheAPIServerRefusesIsOnePodsResult(t *testing.T) {
 	r := run(t, s, InControlPlane)
 	if got := where(r); !strings.HasPrefix(got, "bad Pending") || !strings.Contains(got, "Sometimes") || !strings.Contains(got, "good Running n-1") {
 		t.Errorf("%s", got)
+	}
+}
+
+// TestAPodWaitsForOneThatIsBeingDeleted: nobody else could make room for it.
+func TestAPodWaitsForOneThatIsBeingDeleted(t *testing.T) {
+	s := readText(t, twoNodes+`
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: leaving, namespace: shop, deletionTimestamp: "2026-01-01T00:00:00Z", deletionGracePeriodSeconds: 30, finalizers: [example.com/wait]}
+spec: {priority: 0, nodeName: n-1, containers: [{name: c, image: example.test/c:1, resources: {requests: {cpu: "3"}}}]}
+status: {phase: Running}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: large, namespace: shop}
+spec: {priority: 100, nodeSelector: {kubernetes.io/hostname: n-1}, containers: [{name: c, image: example.test/c:1, resources: {requests: {cpu: "4"}}}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: small, namespace: shop}
+spec: {priority: 0, nodeSelector: {kubernetes.io/hostname: n-2}, containers: [{name: c, image: example.test/c:1, resources: {requests: {cpu: "1"}}}]}
+`)
+	for _, engine := range []string{InMemory, InControlPlane} {
+		if got := where(run(t, s, engine)); !strings.HasPrefix(got, "large Pending") || !strings.HasSuffix(got, "small Running n-2") {
+			t.Errorf("%s: %s", engine, got)
+		}
+	}
+}
+
+// TestAGroupTriesItsOtherDomain: it backs off in between.
+func TestAGroupTriesItsOtherDomain(t *testing.T) {
+	group := "annotation:plimsoll.dev/group=ring annotation:plimsoll.dev/group-size=3 annotation:plimsoll.dev/topology-required=zone"
+	s := read(t, "a-[1-2] zone=eu-a cpu=4 memory=16Gi\nb-[1-3] zone=eu-b cpu=2 memory=8Gi\n", "", "ring-[1-3] cpu=2500m "+group+"\nring2-[1-3] cpu=2 "+strings.ReplaceAll(group, "ring", "ring2")+"\n", "")
+	for _, engine := range []string{InMemory, InControlPlane} {
+		r := run(t, s, engine)
+		if r.Summary.Running != 3 {
+			t.Errorf("%s: %d pods run, want the 3 of the second group:\n%s", engine, r.Summary.Running, where(r))
+		}
+	}
+}
+
+func TestVolumesThatAreMadeUpHaveNamesOfTheirOwn(t *testing.T) {
+	claim := func(namespace, name string) *v1.PersistentVolumeClaim {
+		return &v1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
+	}
+	a, b := provisioned(claim("shop-db", "data"), "disk.example"), provisioned(claim("shop", "db-data"), "disk.example")
+	if a.Name == b.Name || a.Spec.CSI.VolumeHandle == b.Spec.CSI.VolumeHandle || a.Spec.CSI.Driver != "disk.example" {
+		t.Errorf("%s by %s, and %s", a.Name, a.Spec.CSI.Driver, b.Name)
 	}
 }

@@ -2,6 +2,7 @@ package simulate
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 
 	v1 "k8s.io/api/core/v1"
@@ -10,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/component-helpers/storage/volume"
@@ -34,7 +36,7 @@ func bindImmediate(objects []runtime.Object) []runtime.Object {
 			out = append(out, object)
 			continue
 		}
-		pv := provisioned(claim)
+		pv := provisioned(claim, classes[ptr.Deref(claim.Spec.StorageClassName, "")].Provisioner)
 		out = append(out, bound(claim, pv), pv)
 	}
 	return out
@@ -45,10 +47,15 @@ func immediate(class *storagev1.StorageClass) bool {
 		ptr.Deref(class.VolumeBindingMode, storagev1.VolumeBindingImmediate) == storagev1.VolumeBindingImmediate
 }
 
-// provisioned is a volume for a claim, to be had from every node.
-func provisioned(claim *v1.PersistentVolumeClaim) *v1.PersistentVolume {
+// provisioned is a volume for a claim, to be had from every node. Its driver is that
+// of the class, whose volumes a node may have a limit for.
+func provisioned(claim *v1.PersistentVolumeClaim, driver string) *v1.PersistentVolume {
+	if len(validation.IsDNS1123Subdomain(driver)) > 0 {
+		driver = "simulated.plimsoll.dev" // of a provisioner that is no CSI driver
+	}
+	handle := fmt.Sprintf("simulated-%x", sha256.Sum256([]byte(claim.Namespace+"/"+claim.Name)))[:40]
 	return &v1.PersistentVolume{
-		ObjectMeta: metav1.ObjectMeta{Name: "simulated-" + claim.Namespace + "-" + claim.Name, UID: types.UID("simulated/" + claim.Namespace + "/" + claim.Name)},
+		ObjectMeta: metav1.ObjectMeta{Name: handle, UID: types.UID(handle)},
 		Spec: v1.PersistentVolumeSpec{
 			Capacity:         v1.ResourceList{v1.ResourceStorage: claim.Spec.Resources.Requests[v1.ResourceStorage]},
 			AccessModes:      claim.Spec.AccessModes,
@@ -56,7 +63,7 @@ func provisioned(claim *v1.PersistentVolumeClaim) *v1.PersistentVolume {
 			VolumeMode:       claim.Spec.VolumeMode,
 			ClaimRef:         &v1.ObjectReference{APIVersion: "v1", Kind: "PersistentVolumeClaim", Namespace: claim.Namespace, Name: claim.Name, UID: claim.UID},
 			PersistentVolumeSource: v1.PersistentVolumeSource{CSI: &v1.CSIPersistentVolumeSource{
-				Driver: "simulated.plimsoll.dev", VolumeHandle: claim.Namespace + "-" + claim.Name}},
+				Driver: driver, VolumeHandle: handle}},
 			PersistentVolumeReclaimPolicy: v1.PersistentVolumeReclaimDelete,
 		},
 		Status: v1.PersistentVolumeStatus{Phase: v1.VolumeBound},
@@ -76,14 +83,18 @@ func bound(claim *v1.PersistentVolumeClaim, pv *v1.PersistentVolume) *v1.Persist
 // playProvisioner provides the volumes for which the scheduler has chosen a node, and
 // binds those that it has chosen.
 func (e *ControlPlane) playProvisioner(ctx context.Context, factory informers.SharedInformerFactory) error {
-	claims := factory.Core().V1().PersistentVolumeClaims()
+	claims, classes := factory.Core().V1().PersistentVolumeClaims(), factory.Storage().V1().StorageClasses().Lister()
 	provide := func(obj any) {
 		claim, ok := obj.(*v1.PersistentVolumeClaim)
 		if !ok || claim.Spec.VolumeName != "" || claim.Annotations[volume.AnnSelectedNode] == "" {
 			return
 		}
-		pv := provisioned(claim)
-		_, err := e.client.CoreV1().PersistentVolumes().Create(ctx, pv, metav1.CreateOptions{})
+		class, err := classes.Get(ptr.Deref(claim.Spec.StorageClassName, ""))
+		if err != nil {
+			return // the scheduler waits for the class, too
+		}
+		pv := provisioned(claim, class.Provisioner)
+		_, err = e.client.CoreV1().PersistentVolumes().Create(ctx, pv, metav1.CreateOptions{})
 		if err == nil || apierrors.IsAlreadyExists(err) {
 			err = e.bindVolume(ctx, claim, pv)
 		}
