@@ -4,7 +4,7 @@
 //
 // Two engines do that. The control plane is a real API server with a real
 // scheduler; memory is the scheduler's framework alone, asked pod by pod, which is
-// some ten times faster. They give the same verdicts and scores, and may differ
+// several times faster. They give the same verdicts and scores, and may differ
 // only where upstream chooses at random.
 //
 // Nothing runs in a simulation and no time passes: pods that were placed stay, no
