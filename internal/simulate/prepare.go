@@ -14,6 +14,7 @@ import (
 	corev1helpers "k8s.io/component-helpers/scheduling/corev1"
 	"k8s.io/kubernetes/pkg/scheduler/apis/config"
 
+	"plimsoll.dev/scheduler/internal/replay"
 	"plimsoll.dev/scheduler/internal/schedconfig"
 	"plimsoll.dev/scheduler/internal/snapshot"
 	"plimsoll.dev/scheduler/manifests"
@@ -27,15 +28,6 @@ const (
 	Both     = "both"
 )
 
-// defaultProfile is upstream's, but that it looks at every node, as Plimsoll does:
-// otherwise chance would decide which nodes of a large cluster it sees.
-const defaultProfile = `
-apiVersion: kubescheduler.config.k8s.io/v1
-kind: KubeSchedulerConfiguration
-percentageOfNodesToScore: 100
-profiles: [{schedulerName: default-scheduler}]
-`
-
 // contestant is a scheduler to simulate.
 type contestant struct {
 	name string
@@ -44,9 +36,11 @@ type contestant struct {
 }
 
 // contestants are those to simulate, in the order in which they run. Plimsoll runs
-// under the given configuration, empty for the shipped one.
+// under the given configuration, empty for the shipped one; the default scheduler
+// looks at every node, as Plimsoll does: otherwise chance would decide which nodes of
+// a large cluster it sees.
 func contestants(which string, given []byte) ([]contestant, error) {
-	ours, theirs := contestant{name: Plimsoll, yaml: given}, contestant{name: Default, yaml: []byte(defaultProfile)}
+	ours, theirs := contestant{name: Plimsoll, yaml: given}, contestant{name: Default, yaml: replay.Default().Config}
 	if len(given) == 0 {
 		ours.yaml = manifests.SchedulerConfig
 	}

@@ -55,6 +55,6 @@
 // trace (1213 nodes, default list, ten orders of arrival): best-fit 7.1 %, FGD
 // 4.8 % (10.3 % with ties at random), this package with a learnt mix 4.3 %; at
 // least 3.1 % is lost whatever one does. With tasks that come and go at a load
-// of 1, it accepts 96.1 % of the GPU and 63 % of the tasks for several GPUs,
+// of 1, it accepts 96.1 % of the GPU and 64 % of the tasks for several GPUs,
 // best-fit 94.6 % and 51 %. BenchmarkOpenB and BenchmarkChurn measure it.
 package share
