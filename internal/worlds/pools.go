@@ -189,7 +189,7 @@ func (w *draw) spoil(from int) {
 	slices := w.Slices[from:]
 	s := of(w, slices...)
 	last := slices[len(slices)-1]
-	switch w.IntN(9) {
+	switch w.IntN(10) {
 	case 0: // incomplete
 		for _, s := range slices {
 			s.Spec.Pool.ResourceSliceCount++
@@ -227,6 +227,8 @@ func (w *draw) spoil(from int) {
 		if last.Spec.NodeName != nil {
 			last.Spec.NodeName = ptr.To(of(w, w.Nodes...).Name)
 		}
+	case 8: // one of them is not of the others' opinion
+		s.Spec.Pool.ResourceSliceCount = int64(len(slices)) + of(w, -1, int64(1))
 	default: // fewer than there are
 		for _, s := range slices {
 			s.Spec.Pool.ResourceSliceCount--

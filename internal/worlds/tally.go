@@ -120,6 +120,9 @@ func (c *cluster) whyUnknown(n *v1.Node) string {
 	if why := c.mixedUp(reach); why != "" {
 		return why
 	}
+	if c.countsDiffer(reach) {
+		return "slices that disagree on how many there are"
+	}
 	for _, s := range c.Slices {
 		if reach.Has(poolOf(s)) && oddAmounts(s) {
 			return "amounts that thousandths cannot hold"
@@ -136,6 +139,24 @@ func (c *cluster) whyUnknown(n *v1.Node) string {
 		}
 	}
 	return "the search ends early"
+}
+
+// countsDiffer tells whether slices of one generation of a pool say differently how
+// many there are.
+func (c *cluster) countsDiffer(reach sets.Set[poolID]) bool {
+	type generation struct {
+		poolID
+		number int64
+	}
+	counts := map[generation]int64{}
+	for _, s := range within(c.Slices, reach) {
+		of := generation{poolOf(s), s.Spec.Pool.Generation}
+		if known, found := counts[of]; found && known != s.Spec.Pool.ResourceSliceCount {
+			return true
+		}
+		counts[of] = s.Spec.Pool.ResourceSliceCount
+	}
+	return false
 }
 
 // mixedUp tells of pools whose state has two meanings: counters kept by a name

@@ -54,6 +54,7 @@ var unknowns = []string{
 	"distinct attributes",
 	"partitionable devices are switched off",
 	"requests of capacity are switched off",
+	"slices that disagree on how many there are",
 	"the search ends early",
 }
 

@@ -182,3 +182,21 @@ func TestNetworkDevicesAreLeftToTheAllocator(t *testing.T) {
 		t.Error("the port was given twice")
 	}
 }
+
+// TestSlicesThatDisagreeAreLeftToTheAllocator: it believes the one it comes upon
+// first, and what is planned decides which that is.
+func TestSlicesThatDisagreeAreLeftToTheAllocator(t *testing.T) {
+	s := newScene(t, "resourceslices-a30-2x-dynamic-mig")
+	if got := s.view(t, profile("1g.6gb")).Answer("a30-0"); got != Fits {
+		t.Fatalf("before they disagree: answer %d, want %d", got, Fits)
+	}
+	last := len(s.slices) - 1
+	s.slices[last] = s.slices[last].DeepCopy()
+	s.slices[last].Spec.Pool.ResourceSliceCount++
+	if len(s.slices) < 2 || s.slices[0].Spec.Pool.Name != s.slices[last].Spec.Pool.Name {
+		t.Fatalf("want a pool of several slices, got %d slices", len(s.slices))
+	}
+	if got := s.view(t, profile("1g.6gb")).Answer("a30-0"); got != Unknown {
+		t.Errorf("answer %d, want %d", got, Unknown)
+	}
+}

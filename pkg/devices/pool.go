@@ -101,7 +101,14 @@ func buildPool(id poolID, node string, published []*resourceapi.ResourceSlice, f
 		p.opaque = "partitionable devices are switched off"
 		return p
 	}
-	if want := p.slices[0].Spec.Pool.ResourceSliceCount; int64(len(p.slices)) != want {
+	want := p.slices[0].Spec.Pool.ResourceSliceCount
+	if slices.ContainsFunc(p.slices, func(s *resourceapi.ResourceSlice) bool { return s.Spec.Pool.ResourceSliceCount != want }) {
+		// The allocator believes the one it happens to come upon first, which planning
+		// decides.
+		p.opaque = "slices that disagree on how many there are"
+		return p
+	}
+	if int64(len(p.slices)) != want {
 		p.unusable = fmt.Sprintf("it has %d of %d slices", len(p.slices), want)
 		return p
 	}
