@@ -257,8 +257,11 @@ func (c *cluster) unordered() bool {
 	return !f.ConsumableCapacity && !f.DeviceBindingAndStatus && !f.ListTypeAttributes
 }
 
-// random: that order decides whether it meets a device on which a selector fails.
-func (c *cluster) random(n *v1.Node) bool { return c.unordered() && c.selectorFails(n) }
+// random: the order of slices, or of pools, decides the verdict: which slice is asked
+// how many there are, or whether a device is met on which a selector fails.
+func (c *cluster) random(n *v1.Node) bool {
+	return c.unordered() && c.selectorFails(n) || c.countsDiffer(reachOf(c.Slices, n))
+}
 
 // judgeScope compares the verdict within the scope with that of the whole cluster.
 func (c *cluster) judgeScope(n *v1.Node, reach sets.Set[poolID], natural judgement) *Disagreement {

@@ -35,6 +35,8 @@ type Outlook struct {
 	ratios []float64
 	// sets are the sizes of the multi-GPU tasks of the mix.
 	sets []set
+	// withRoom are the same for clusters with ever more room.
+	withRoom []Outlook
 }
 
 // group is the classes that differ only by CPU.
@@ -79,6 +81,7 @@ func NewOutlook(classes []Class, supply Supply, known float64, weights Weights) 
 // build makes an Outlook of classes, the most frequent first.
 func build(classes []counted, supply Supply, known float64, weights Weights) *Outlook {
 	o := &Outlook{weights: weights}
+	defer o.makeRoom()
 	usable := classes[:0:0]
 	demand := 0.0
 	for _, c := range classes {

@@ -8,36 +8,44 @@ import (
 )
 
 // ours is the policy under test, with the mix learnt on the way.
-type ours struct{ mix *Mix }
+type ours struct {
+	mix  *Mix
+	used float64
+}
 
 func newOurs(tr *trace, w Weights) *ours {
 	m := NewMix(2000, w)
 	m.SetSupply(tr.supply())
-	return &ours{m}
+	return &ours{mix: m}
 }
+
+func (p *ours) outlook() *Outlook { return p.mix.Outlook().At(p.used) }
 
 func (p *ours) best(n *Node, t *Task) (float64, int, bool) {
-	loss, gpu, ok := p.mix.Outlook().Best(n, t)
+	loss, gpu, ok := p.outlook().Best(n, t)
 	return float64(loss), gpu, ok
 }
-func (p *ours) observe(t *Task) { p.mix.Observe(t) }
-func (p *ours) epoch() any      { return p.mix.Outlook() }
-func (p *ours) ties() bool      { return false }
+func (p *ours) observe(t *Task)     { p.mix.Observe(t) }
+func (p *ours) filled(used float64) { p.used = used }
+func (p *ours) epoch() any          { return p.outlook() }
+func (p *ours) ties() bool          { return false }
 
-// oracle judges by an Outlook that does not change.
-type oracle struct{ *Outlook }
+// oracle knows the mix from the beginning.
+type oracle struct{ all, now *Outlook }
 
 func newOracle(tr *trace, w Weights) *oracle {
-	return &oracle{NewOutlook(popularity(tr), tr.supply(), 1, w)}
+	o := NewOutlook(popularity(tr), tr.supply(), 1, w)
+	return &oracle{o, o}
 }
 
 func (p *oracle) best(n *Node, t *Task) (float64, int, bool) {
-	loss, gpu, ok := p.Outlook.Best(n, t)
+	loss, gpu, ok := p.now.Best(n, t)
 	return float64(loss), gpu, ok
 }
-func (p *oracle) observe(*Task) {}
-func (p *oracle) epoch() any    { return p.Outlook }
-func (p *oracle) ties() bool    { return false }
+func (p *oracle) observe(*Task)       {}
+func (p *oracle) filled(used float64) { p.now = p.all.At(used) }
+func (p *oracle) epoch() any          { return p.now }
+func (p *oracle) ties() bool          { return false }
 
 func popularity(tr *trace) []Class {
 	classes := make([]Class, len(tr.tasks))
@@ -50,9 +58,10 @@ func popularity(tr *trace) []Class {
 // fixed is the base of policies that do not learn.
 type fixed struct{ random bool }
 
-func (fixed) observe(*Task) {}
-func (fixed) epoch() any    { return 0 }
-func (p fixed) ties() bool  { return p.random }
+func (fixed) observe(*Task)  {}
+func (fixed) filled(float64) {}
+func (fixed) epoch() any     { return 0 }
+func (p fixed) ties() bool   { return p.random }
 
 // randomly takes any node, and any GPU in it.
 type randomly struct {

@@ -49,6 +49,8 @@ func (tr *trace) supply() Supply {
 type policy interface {
 	best(n *Node, t *Task) (loss float64, gpu int, ok bool)
 	observe(t *Task)
+	// filled says what share of the GPU is in use.
+	filled(used float64)
 	epoch() any
 	// ties tells whether equal losses are settled at random.
 	ties() bool
@@ -70,10 +72,12 @@ type cluster struct {
 	rnd    *rand.Rand
 	cache  map[int][]known // by class, see trace.classes
 	at     any
+	// used of the capacity, in thousandths of a GPU.
+	used, capacity int64
 }
 
 func newCluster(tb testing.TB, tr *trace, p policy, rnd *rand.Rand) *cluster {
-	c := &cluster{tb: tb, nodes: slices.Clone(tr.nodes), policy: p, rnd: rnd, cache: map[int][]known{}}
+	c := &cluster{tb: tb, nodes: slices.Clone(tr.nodes), policy: p, rnd: rnd, cache: map[int][]known{}, capacity: tr.capacity()}
 	for i := range c.nodes {
 		c.nodes[i].GPUs = slices.Clone(c.nodes[i].GPUs)
 	}
@@ -84,6 +88,7 @@ func newCluster(tb testing.TB, tr *trace, p policy, rnd *rand.Rand) *cluster {
 
 // place returns the node and the GPUs a task is put on, or -1.
 func (c *cluster) place(class int, t *simTask) (at int, gpus []int) {
+	c.policy.filled(float64(c.used) / float64(c.capacity))
 	if e := c.policy.epoch(); e != c.at {
 		c.at = e
 		clear(c.cache)
@@ -142,6 +147,7 @@ func (c *cluster) change(at int, t *simTask, gpus []int, sign int64) {
 	n.memory -= sign * t.memory
 	for _, g := range gpus {
 		n.GPUs[g] -= sign * t.GPUMilli
+		c.used += sign * t.GPUMilli
 	}
 	if n.IdleCPUMilli < 0 || n.memory < 0 || (len(gpus) > 0 && slices.Min(n.GPUs) < 0) {
 		c.tb.Fatalf("the policy places more on node %d than there is: %+v", at, *n)

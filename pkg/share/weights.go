@@ -13,10 +13,9 @@ type Weights struct {
 
 // DefaultWeights come from sweeps over the lists of the openb trace, filling up and
 // with tasks that come and go, on other orders of arrival than those the benchmarks
-// report. Most have a wide optimum. Two are a compromise: more Starved or less
-// IdleGPU fill a cluster up better once, and break more sets of GPUs when tasks come
-// and go. Scarcity has a threshold instead: below 1, lists where many tasks name a
-// model lose a point.
+// report. They are for a cluster that is full; most have a wide optimum there.
+// Scarcity has a threshold instead: below 1, lists where many tasks name a model
+// lose a point. See Outlook.At for clusters with room.
 func DefaultWeights() Weights {
 	return Weights{
 		Fragment: 1, Starved: .2, Piece: 40, Scarcity: 1, Cores: 2, Sets: .1,

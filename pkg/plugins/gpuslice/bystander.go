@@ -25,10 +25,12 @@ func (p *GPUSlice) compareBystander(r *request, nodes []fwk.NodeInfo) (differ bo
 	if !p.spare || !p.gpus.Worth().Any() {
 		return false
 	}
-	if p.learner.tasks.Outlook().Known() == 0 {
+	r.outlook = p.outlook()
+	if r.outlook.Known() == 0 {
 		return true
 	}
 	task := &share.Task{CPUMilli: r.cpu}
+	var buffer [maxGPUs]int64
 	var with []bystand
 	for _, node := range nodes {
 		worth := p.worthOf(node.Node())
@@ -36,8 +38,8 @@ func (p *GPUSlice) compareBystander(r *request, nodes []fwk.NodeInfo) (differ bo
 			continue
 		}
 		b := bystand{name: node.Node().Name, worth: worth}
-		if model, idle := p.idleOf(node); len(idle) > 0 {
-			b.loss = coarsely(p.lossOf(task, model, idle, node))
+		if model, idle := p.idleOf(node, buffer[:]); len(idle) > 0 {
+			b.loss = coarsely(p.lossOf(r, task, model, idle, node))
 		}
 		with = append(with, b)
 	}
@@ -63,8 +65,8 @@ func (a bystand) compare(b bystand) int {
 func coarsely(l share.Loss) share.Loss { return share.Loss(coarse(l)) }
 
 // idleOf is what is free of a node's GPUs, in thousandths, by what its driver
-// publishes or its device plugin counts.
-func (p *GPUSlice) idleOf(node fwk.NodeInfo) (model string, idle []int64) {
+// publishes or its device plugin counts. It may be in the buffer.
+func (p *GPUSlice) idleOf(node fwk.NodeInfo, buffer []int64) (model string, idle []int64) {
 	if facts := p.manager.model.GPUs(node.Node().Name); facts != nil {
 		return facts.Model, facts.Idle
 	}
@@ -73,7 +75,6 @@ func (p *GPUSlice) idleOf(node fwk.NodeInfo) (model string, idle []int64) {
 	if len(read.Offers) == 0 {
 		return "", nil
 	}
-	idle = make([]int64, maxGPUs)
-	n, model := read.Wholes(idle)
-	return model, idle[:n]
+	n, model := read.Wholes(buffer)
+	return model, buffer[:n]
 }

@@ -36,6 +36,7 @@ func (p *GPUSlice) compare(ctx context.Context, state fwk.CycleState, pod *v1.Po
 	if !r.claims && r.units == nil {
 		return p.compareBystander(r, nodes), nil
 	}
+	r.outlook = p.outlook()
 	kinds := kinds{found: map[rating]int{}}
 	r.places = make(map[string]int64, len(nodes))
 	for _, node := range nodes {
@@ -197,7 +198,7 @@ func (p *GPUSlice) standDevices(s *standing, r *request, node fwk.NodeInfo) {
 	}
 	s.whole = true
 	if facts := r.view.GPUs(s.name); facts != nil {
-		s.loss = p.lossOf(task, facts.Model, facts.Idle, node)
+		s.loss = p.lossOf(r, task, facts.Model, facts.Idle, node)
 	}
 }
 
@@ -215,7 +216,7 @@ func (p *GPUSlice) standUnits(s *standing, r *request, info fwk.NodeInfo) {
 	n, model := node.Wholes(idle[:])
 	if n > 0 {
 		s.whole = true
-		s.loss = p.lossOf(task, model, idle[:n], info)
+		s.loss = p.lossOf(r, task, model, idle[:n], info)
 	}
 }
 
@@ -223,7 +224,7 @@ func (p *GPUSlice) standUnits(s *standing, r *request, info fwk.NodeInfo) {
 const maxGPUs = 64
 
 // lossOf asks the model of whole GPUs and shares what a task costs a node.
-func (p *GPUSlice) lossOf(task *share.Task, model string, idle []int64, node fwk.NodeInfo) share.Loss {
+func (p *GPUSlice) lossOf(r *request, task *share.Task, model string, idle []int64, node fwk.NodeInfo) share.Loss {
 	n := share.Node{Model: p.learner.models.Of(model), GPUs: idle}
 	n.IdleCPUMilli, n.CPUMilli = cores(node)
 	t := *task
@@ -234,7 +235,7 @@ func (p *GPUSlice) lossOf(task *share.Task, model string, idle []int64, node fwk
 	if most := largest(idle); t.GPUMilli < share.Whole && most > 0 {
 		t.GPUMilli = min(t.GPUMilli, most)
 	}
-	loss, _, ok := p.learner.tasks.Outlook().Best(&n, &t)
+	loss, _, ok := r.outlook.Best(&n, &t)
 	if !ok {
 		return unknownLoss
 	}

@@ -65,6 +65,7 @@ type GPUSlice struct {
 	gpus      *inventory.GPUs
 	published published
 	learner   *learner
+	fullness  fullness
 	spare     bool
 	firstFit  bool
 	recorder  verdict.Recorder

@@ -15,6 +15,7 @@ import (
 	"plimsoll.dev/scheduler/pkg/gpus"
 	"plimsoll.dev/scheduler/pkg/intent"
 	"plimsoll.dev/scheduler/pkg/inventory"
+	"plimsoll.dev/scheduler/pkg/share"
 )
 
 // request is what a cycle knows of its pod. Only PreFilter and PreScore, which
@@ -60,6 +61,8 @@ type request struct {
 	// texts are reasons already put into words: many nodes share one.
 	texts sync.Map
 
+	// outlook is by which nodes are compared.
+	outlook *share.Outlook
 	// places is each node's place in the order of preference, 0 the best.
 	places map[string]int64
 }
