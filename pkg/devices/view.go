@@ -95,6 +95,17 @@ func (v *View) Plan(node string) *Plan {
 	return v.at(at).plan
 }
 
+// Standing is a node's plan, as Plan returns it, and its GPUs as they were when it
+// was planned, nil if it publishes none.
+func (v *View) Standing(node string) (*Plan, *NodeGPUs) {
+	at, found := v.index[node]
+	if !found {
+		return nil, nil
+	}
+	p := v.at(at)
+	return p.plan, p.facts
+}
+
 // Why says why a node has no plan. It is the zero Why if it has one, or if the
 // model leaves it to the allocator.
 func (v *View) Why(node string) Why {
@@ -106,16 +117,6 @@ func (v *View) Why(node string) Why {
 		return Why{}
 	}
 	return v.at(at).why
-}
-
-// GPUs are a node's GPUs as they were when it was planned, nil if it publishes
-// none.
-func (v *View) GPUs(node string) *NodeGPUs {
-	at, found := v.index[node]
-	if !found {
-		return nil
-	}
-	return v.at(at).facts
 }
 
 // Models are the GPU models, by product name, on which some device matches what

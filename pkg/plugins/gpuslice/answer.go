@@ -33,11 +33,10 @@ func (p *GPUSlice) look(r *request) *fwk.Status {
 	if r.shape == nil {
 		return nil
 	}
-	published, err := p.manager.SharedDRAManager.ResourceSlices().ListWithDeviceTaintRules()
-	if err != nil {
-		return fwk.AsStatus(fmt.Errorf("listing resource slices: %w", err))
+	if err := p.manager.feed.refresh(); err != nil {
+		return fwk.AsStatus(err)
 	}
-	r.view = p.manager.model.Look(published, r.shape, p.learner.worth())
+	r.view = p.manager.model.View(r.shape, p.learner.worth())
 	return nil
 }
 
@@ -102,6 +101,7 @@ func (p *GPUSlice) filterOnModel(ctx context.Context, state fwk.CycleState, pod 
 		}
 	}
 	r.asked.Store(node.Node().Name, a)
+	r.askedAny.Store(true)
 	return nil
 }
 
@@ -151,16 +151,18 @@ func (r *request) scope(node fwk.NodeInfo) *devices.Scope {
 }
 
 // listed is how early the alternatives that the pod would take of a node stand in
-// the user's lists.
-func (p *GPUSlice) listed(ctx context.Context, state fwk.CycleState, pod *v1.Pod, r *request, node fwk.NodeInfo) (int64, *fwk.Status) {
+// the user's lists. The plan is the model's, nil if it has none.
+func (p *GPUSlice) listed(ctx context.Context, state fwk.CycleState, pod *v1.Pod, r *request, node fwk.NodeInfo, plan *devices.Plan) (int64, *fwk.Status) {
 	if !r.onModel {
 		return p.dra.Score(ctx, state, pod, node)
 	}
-	if known, found := r.asked.Load(node.Node().Name); found {
-		a := known.(*answer)
-		return p.dra.Score(ctx, a.state, pod, a.node)
+	if r.askedAny.Load() {
+		if known, found := r.asked.Load(node.Node().Name); found {
+			a := known.(*answer)
+			return p.dra.Score(ctx, a.state, pod, a.node)
+		}
 	}
-	if plan := r.view.Plan(node.Node().Name); plan != nil {
+	if plan != nil {
 		return plan.Rank, nil
 	}
 	return 0, nil

@@ -130,7 +130,7 @@ func (h *fakeHandle) SnapshotSharedLister() fwk.SharedLister { return h.snapshot
 // bench is a plugin over fakes, and a pod that asks for one GPU.
 type bench struct {
 	*GPUSlice
-	*testing.T
+	testing.TB
 	dra   *fakeDRA
 	inner *fakeInner
 	bound cache.Indexer // what the informers have of pods
@@ -138,13 +138,13 @@ type bench struct {
 	claim *resourceapi.ResourceClaim
 }
 
-func newBench(t *testing.T) *bench {
+func newBench(t testing.TB) *bench {
 	t.Helper()
 	metrics.Register()
 	claim := &resourceapi.ResourceClaim{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "c", UID: "c"},
 		Spec: resourceapi.ResourceClaimSpec{Devices: resourceapi.DeviceClaim{Requests: []resourceapi.DeviceRequest{{Name: "gpu",
 			Exactly: &resourceapi.ExactDeviceRequest{DeviceClassName: "any", AllocationMode: resourceapi.DeviceAllocationModeExactCount, Count: 1}}}}}}
-	b := &bench{T: t, claim: claim, dra: &fakeDRA{pending: map[types.UID]*resourceapi.AllocationResult{},
+	b := &bench{TB: t, claim: claim, dra: &fakeDRA{pending: map[types.UID]*resourceapi.AllocationResult{},
 		claims: map[string]*resourceapi.ResourceClaim{"default/c": claim}},
 		pod: &v1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "p", UID: "p"},
 			Spec: v1.PodSpec{ResourceClaims: []v1.PodResourceClaim{{Name: "gpu", ResourceClaimName: ptr.To("c")}}}}}
@@ -168,6 +168,7 @@ func newBench(t *testing.T) *bench {
 	m.claims = newClaims(klog.Background(), cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{byExtendedOwner: extendedOwner}),
 		corelisters.NewPodLister(b.bound), b.dra, m.model)
 	m.claims.synced = func() bool { return true }
+	m.feed = &feed{lister: b.dra, model: m.model}
 	b.inner = &fakeInner{manager: m}
 	b.GPUSlice = &GPUSlice{handle: &fakeHandle{profile: t.Name(), snapshot: internalcache.NewSnapshot(nil, nodes)}, dra: b.inner, manager: m,
 		gpus: inventory.NewGPUs(), learner: learner, distrusted: lru.New(8), features: feature.Features{EnableDRAPrioritizedList: true}, refusals: newRefusals(clock.RealClock{})}

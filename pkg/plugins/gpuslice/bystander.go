@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 
+	v1 "k8s.io/api/core/v1"
 	fwk "k8s.io/kube-scheduler/framework"
 
 	"plimsoll.dev/scheduler/pkg/gpus"
@@ -12,7 +13,7 @@ import (
 
 // bystand is what a node with GPUs loses to a pod that takes only its cores.
 type bystand struct {
-	name  string
+	node  *v1.Node
 	loss  share.Loss
 	worth int64
 }
@@ -37,14 +38,14 @@ func (p *GPUSlice) compareBystander(r *request, nodes []fwk.NodeInfo) (differ bo
 		if worth == 0 {
 			continue
 		}
-		b := bystand{name: node.Node().Name, worth: worth}
+		b := bystand{node: node.Node(), worth: worth}
 		if model, idle := p.idleOf(node, buffer[:]); len(idle) > 0 {
 			b.loss = coarsely(p.lossOf(r, task, model, idle, node))
 		}
 		with = append(with, b)
 	}
-	slices.SortFunc(with, func(a, b bystand) int { return cmp.Or(a.compare(b), cmp.Compare(a.name, b.name)) })
-	r.places = make(map[string]int64, len(with))
+	slices.SortFunc(with, func(a, b bystand) int { return cmp.Or(a.compare(b), cmp.Compare(a.node.Name, b.node.Name)) })
+	r.places = make(map[*v1.Node]int64, len(with))
 	place := int64(0)
 	if len(with) < len(nodes) {
 		place = 1 // the others' is 0
@@ -53,7 +54,7 @@ func (p *GPUSlice) compareBystander(r *request, nodes []fwk.NodeInfo) (differ bo
 		if i > 0 && with[i-1].compare(with[i]) != 0 {
 			place++
 		}
-		r.places[with[i].name] = place
+		r.places[with[i].node] = place
 	}
 	return place > 0
 }

@@ -7,7 +7,6 @@ import (
 	"slices"
 
 	corelisters "k8s.io/client-go/listers/core/v1"
-	fwk "k8s.io/kube-scheduler/framework"
 
 	"plimsoll.dev/scheduler/pkg/devices"
 	"plimsoll.dev/scheduler/pkg/inventory"
@@ -18,18 +17,17 @@ import (
 // expose has the metrics of what is left computed from this profile's model, for
 // as long as the scheduler runs.
 func (p *GPUSlice) expose(ctx context.Context, poolLabel string) {
-	c := &collector{model: p.manager.model, worth: p.learner.worth, dra: p.manager.SharedDRAManager,
+	c := &collector{model: p.manager.model, worth: p.learner.worth, feed: p.manager.feed,
 		nodes: p.handle.SharedInformerFactory().Core().V1().Nodes().Lister(), poolLabel: poolLabel}
 	metrics.GPUStock.Feed(ctx, c.collect)
 }
 
 // collector sums up what nodes have left. It runs in the goroutine of a scrape,
-// beside scheduling: it asks the scheduler's own manager, not ours, which notes
-// what a cycle reads.
+// beside scheduling.
 type collector struct {
 	model     *devices.Model
 	worth     func() *devices.Worth
-	dra       fwk.SharedDRAManager
+	feed      *feed
 	nodes     corelisters.NodeLister
 	poolLabel string
 }
@@ -50,7 +48,9 @@ type total struct {
 }
 
 func (c *collector) collect(emit metrics.Emit) {
-	c.refresh()
+	// On a quiet cluster no pod brings the model up to date. If it cannot be, what it
+	// knows is reported.
+	_ = c.feed.refresh()
 	totals := map[group]*total{}
 	for _, s := range c.model.Stock(c.worth()) {
 		node, err := c.nodes.Get(s.Node)
@@ -65,13 +65,6 @@ func (c *collector) collect(emit metrics.Emit) {
 	}
 	for _, g := range slices.SortedFunc(maps.Keys(totals), group.compare) {
 		totals[g].emit(g, emit)
-	}
-}
-
-// refresh brings the model up to date: on a quiet cluster no pod does.
-func (c *collector) refresh() {
-	if published, err := c.dra.ResourceSlices().ListWithDeviceTaintRules(); err == nil {
-		c.model.Refresh(published)
 	}
 }
 

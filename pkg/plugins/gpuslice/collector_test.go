@@ -119,7 +119,7 @@ func scrape(t *testing.T) (*scraped, *collector) {
 	worth := devices.NewWorth(nil, nil)
 	model := devices.NewModel(structured.Features{PartitionableDevices: true, DeviceTaints: true, ConsumableCapacity: true}, cel.Features{})
 	model.Adopt(&s.allocated)
-	return s, &collector{model: model, worth: func() *devices.Worth { return worth }, dra: s, nodes: corelisters.NewNodeLister(nodes), poolLabel: "pool"}
+	return s, &collector{model: model, worth: func() *devices.Worth { return worth }, feed: &feed{lister: s.ResourceSlices(), model: model}, nodes: corelisters.NewNodeLister(nodes), poolLabel: "pool"}
 }
 
 // lines are the values of a scrape without help and type.

@@ -38,26 +38,23 @@ func (p *GPUSlice) compare(ctx context.Context, state fwk.CycleState, pod *v1.Po
 	}
 	r.outlook = p.outlook()
 	kinds := kinds{found: map[rating]int{}}
-	r.places = make(map[string]int64, len(nodes))
-	for _, node := range nodes {
-		name := node.Node().Name
-		s := standing{name: name}
+	kindOf := make([]int, len(nodes))
+	for i, node := range nodes {
+		s := standing{name: node.Node().Name}
 		if r.claims {
-			listed, status := p.listed(ctx, state, pod, r, node)
-			if !status.IsSuccess() {
+			if status := p.standDevices(ctx, state, pod, &s, r, node); !status.IsSuccess() {
 				return false, status
 			}
-			s.listed = listed
-			p.standDevices(&s, r, node)
 		}
 		if r.units != nil {
 			p.standUnits(&s, r, node)
 		}
-		r.places[name] = int64(kinds.of(&s))
+		kindOf[i] = kinds.of(&s)
 	}
 	places, differ := kinds.places()
-	for name, kind := range r.places {
-		r.places[name] = places[kind]
+	r.places = make(map[*v1.Node]int64, len(nodes))
+	for i, node := range nodes {
+		r.places[node.Node()] = places[kindOf[i]]
 	}
 	return differ, nil
 }
@@ -181,25 +178,30 @@ func bit(b bool) int {
 }
 
 // standDevices notes a node's plan, and what it costs the node as a whole.
-func (p *GPUSlice) standDevices(s *standing, r *request, node fwk.NodeInfo) {
-	if !r.planned(node) {
-		return
+func (p *GPUSlice) standDevices(ctx context.Context, state fwk.CycleState, pod *v1.Pod, s *standing, r *request, node fwk.NodeInfo) (status *fwk.Status) {
+	var plan *devices.Plan
+	var facts *devices.NodeGPUs
+	if r.view != nil {
+		plan, facts = r.view.Standing(s.name)
 	}
-	s.plan = r.view.Plan(s.name)
-	if s.plan == nil {
-		return
+	if s.listed, status = p.listed(ctx, state, pod, r, node, plan); !status.IsSuccess() {
+		return status
 	}
-	task, profiles := taskOfPlan(s.plan, r.cpu)
-	if task == nil {
-		if len(profiles) == 0 && p.spare {
-			s.rank.Worth = p.worthOf(node.Node()) // claims other devices than GPUs
+	if plan == nil || !r.planned(node) {
+		return nil
+	}
+	s.plan = plan
+	task, has := wholesOfPlan(s.plan, r.cpu)
+	switch {
+	case has == wholesOnly:
+		s.whole = true
+		if facts != nil {
+			s.loss = p.lossOf(r, &task, facts.Model, facts.Idle, node)
 		}
-		return
+	case has == noGPU && p.spare:
+		s.rank.Worth = p.worthOf(node.Node()) // claims other devices than GPUs
 	}
-	s.whole = true
-	if facts := r.view.GPUs(s.name); facts != nil {
-		s.loss = p.lossOf(r, task, facts.Model, facts.Idle, node)
-	}
+	return nil
 }
 
 // standUnits ranks a node's device-plugin GPUs.

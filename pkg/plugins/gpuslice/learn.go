@@ -120,15 +120,24 @@ func (l *learner) taskOf(r *request) (*share.Task, []string) {
 	return taskOfUnits(r), nil
 }
 
-// taskOfPlan is nil for a plan that takes slices, or no GPU at all.
-func taskOfPlan(plan *devices.Plan, cpu int64) (*share.Task, []string) {
-	var profiles []string
-	task := &share.Task{CPUMilli: cpu}
+// taken is what a plan takes.
+type taken uint8
+
+const (
+	noGPU      taken = iota
+	wholesOnly       // whole GPUs or shares of some
+	someSlices       // slices, perhaps beside whole GPUs
+)
+
+// wholesOfPlan says a plan in terms of whole GPUs and shares, if it takes only
+// such.
+func wholesOfPlan(plan *devices.Plan, cpu int64) (share.Task, taken) {
+	task := share.Task{CPUMilli: cpu}
 	for i := range plan.Chosen {
 		c := &plan.Chosen[i]
 		switch {
 		case c.Profile != "":
-			profiles = append(profiles, c.Profile)
+			return share.Task{}, someSlices
 		case c.Memory == 0 && c.Model == "":
 			continue // not a GPU
 		case c.Shared > 0:
@@ -139,10 +148,29 @@ func taskOfPlan(plan *devices.Plan, cpu int64) (*share.Task, []string) {
 			task.GPUMilli = share.Whole
 		}
 	}
-	if len(profiles) > 0 || task.GPUs == 0 {
-		return nil, profiles
+	if task.GPUs == 0 {
+		return share.Task{}, noGPU
 	}
-	return task, nil
+	return task, wholesOnly
+}
+
+// taskOfPlan is nil for a plan that takes slices, of which it returns the profiles,
+// or no GPU at all.
+func taskOfPlan(plan *devices.Plan, cpu int64) (*share.Task, []string) {
+	task, has := wholesOfPlan(plan, cpu)
+	switch has {
+	case wholesOnly:
+		return &task, nil
+	case noGPU:
+		return nil, nil
+	}
+	var profiles []string
+	for i := range plan.Chosen {
+		if name := plan.Chosen[i].Profile; name != "" {
+			profiles = append(profiles, name)
+		}
+	}
+	return nil, profiles
 }
 
 // taskOfUnits is nil unless whole GPUs of a device plugin are asked for: what a

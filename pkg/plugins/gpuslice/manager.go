@@ -26,6 +26,7 @@ func (h *handle) SharedDRAManager() fwk.SharedDRAManager { return h.manager }
 type manager struct {
 	fwk.SharedDRAManager
 	model  *devices.Model
+	feed   *feed
 	claims *claims
 
 	// showing is held by whoever shows something: the wrapped plugin asks without

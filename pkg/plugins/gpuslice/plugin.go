@@ -94,15 +94,14 @@ func New(shared *Shared, recorder verdict.Recorder) func(context.Context, runtim
 			return nil, err
 		}
 		features := feature.NewSchedulerFeaturesFromGates(utilfeature.DefaultFeatureGate)
-		model, claims, err := shared.of(klog.FromContext(ctx), fh, &features)
+		m, err := shared.of(klog.FromContext(ctx), fh, &features)
 		if err != nil {
 			return nil, err
 		}
 		p := &GPUSlice{handle: fh, recorder: recorder, learner: learner, spare: *args.SpareGPUNodes, firstFit: shared.FirstFit, gpus: inventory.NewGPUs(),
-			features: features, distrusted: lru.New(rememberedPods), refusals: newRefusals(clock.RealClock{}),
-			manager: &manager{SharedDRAManager: fh.SharedDRAManager(), model: model, claims: claims}}
-		if claims != nil {
-			claims.wakers.Store(fh.ProfileName(), func() { p.wake(klog.FromContext(ctx)) })
+			features: features, distrusted: lru.New(rememberedPods), refusals: newRefusals(clock.RealClock{}), manager: m}
+		if m.claims != nil {
+			m.claims.wakers.Store(fh.ProfileName(), func() { p.wake(klog.FromContext(ctx)) })
 		}
 		wrapped, err := dynamicresources.New(ctx, settings, &handle{fh, p.manager}, features)
 		if err != nil {
@@ -231,7 +230,7 @@ func (p *GPUSlice) Score(_ context.Context, state fwk.CycleState, _ *v1.Pod, nod
 	if r.places == nil {
 		return -p.worthOf(node.Node()), nil // asks for no GPU
 	}
-	return -r.places[node.Node().Name], nil
+	return -r.places[node.Node()], nil
 }
 
 // ScoreExtensions implements fwk.ScorePlugin.

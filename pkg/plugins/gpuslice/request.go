@@ -3,6 +3,7 @@ package gpuslice
 import (
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	v1 "k8s.io/api/core/v1"
 	resourceapi "k8s.io/api/resource/v1"
@@ -39,6 +40,8 @@ type request struct {
 	// asked is what the wrapped plugin answered, by node, and alike the same by what
 	// nodes have in common.
 	asked, alike sync.Map
+	// askedAny: asked holds something.
+	askedAny atomic.Bool
 	// plan is what the pod is expected to take of the node it was given.
 	plan   *devices.Plan
 	limits devices.Limits
@@ -64,7 +67,7 @@ type request struct {
 	// outlook is by which nodes are compared.
 	outlook *share.Outlook
 	// places is each node's place in the order of preference, 0 the best.
-	places map[string]int64
+	places map[*v1.Node]int64
 }
 
 // Clone implements fwk.StateData.
@@ -180,6 +183,7 @@ func (r *request) servedByPlugins(pod *v1.Pod, node fwk.NodeInfo) bool {
 func (r *request) settle() {
 	r.view, r.places, r.asks = nil, nil, nil
 	r.asked.Clear()
+	r.askedAny.Store(false)
 	r.alike.Clear()
 	r.texts.Clear()
 }

@@ -26,27 +26,38 @@ type Shared struct {
 	// process has another, and begins with a model that knows nothing of the last.
 	source fwk.SharedDRAManager
 	model  *devices.Model
+	feed   *feed
 	claims *claims
 }
 
-// of returns the model of a scheduler for one more of its profiles. The model
-// follows the claims if DRA is on.
-func (s *Shared) of(logger klog.Logger, fh fwk.Handle, features *feature.Features) (*devices.Model, *claims, error) {
+// of returns the manager of one more of a scheduler's profiles. The model follows
+// the claims if DRA is on.
+func (s *Shared) of(logger klog.Logger, fh fwk.Handle, features *feature.Features) (*manager, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	source := fh.SharedDRAManager()
-	if s.model != nil && s.source == source {
-		s.claims.join(fh.ProfileName())
-		return s.model, s.claims, nil
+	if s.model == nil || s.source != source {
+		if err := s.begin(logger, fh, source, features); err != nil {
+			return nil, err
+		}
 	}
-	s.source, s.claims = source, nil
+	s.claims.join(fh.ProfileName())
+	return &manager{SharedDRAManager: source, model: s.model, feed: s.feed, claims: s.claims}, nil
+}
+
+// begin makes the model of a scheduler.
+func (s *Shared) begin(logger klog.Logger, fh fwk.Handle, source fwk.SharedDRAManager, features *feature.Features) error {
+	s.source, s.claims, s.feed = source, nil, nil
 	s.model = devices.NewModel(dynamicresources.AllocatorFeatures(*features), cel.Features{
 		EnableConsumableCapacity: features.EnableDRAConsumableCapacity, EnableListTypeAttributes: features.EnableDRAListTypeAttributes})
 	if !features.EnableDynamicResourceAllocation {
-		return s.model, nil, nil
+		return nil
 	}
-	var err error
+	changes, err := watchSlices(fh)
+	if err != nil {
+		return err
+	}
+	s.feed = &feed{lister: source.ResourceSlices(), model: s.model, changes: changes}
 	s.claims, err = watchClaims(logger, fh, s.model)
-	s.claims.join(fh.ProfileName())
-	return s.model, s.claims, err
+	return err
 }

@@ -1,0 +1,97 @@
+package gpuslice
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	utilfeature "k8s.io/apiserver/pkg/util/feature"
+	"k8s.io/client-go/tools/cache"
+	fwk "k8s.io/kube-scheduler/framework"
+	kubefeatures "k8s.io/kubernetes/pkg/features"
+
+	"plimsoll.dev/scheduler/pkg/devices"
+)
+
+// byChange is an index that the informer of slices keeps, under its lock, whenever
+// it stores a change. It finds nothing; that it was asked is what counts.
+const byChange = "plimsoll.dev/changes"
+
+// feed brings the model up to date with what is published. A list of a thousand
+// nodes' slices costs a millisecond, and they hardly ever change: it is only asked
+// for if they did. An event handler could not tell, for the queue may have woken a
+// pod before it is called.
+type feed struct {
+	lister fwk.ResourceSliceLister
+	model  *devices.Model
+	// changes is nil where it is not known: device taint rules, which are off by
+	// default, keep slices of their own.
+	changes *changes
+
+	// mu makes lists reach the model in the order in which they were made.
+	mu sync.Mutex
+	// at is the state of the store that the model has seen; zero is none.
+	at storeState
+}
+
+// changes counts those of a store.
+type changes struct {
+	count atomic.Uint64
+	store cache.Indexer
+}
+
+// storeState is what a store held at some moment.
+type storeState struct {
+	count uint64
+	// some: it was not empty. A store that is emptied at once asks no index.
+	some, known bool
+}
+
+// watchSlices counts the changes of slices from now on.
+func watchSlices(fh fwk.Handle) (*changes, error) {
+	if utilfeature.DefaultFeatureGate.Enabled(kubefeatures.DRADeviceTaintRules) {
+		return nil, nil
+	}
+	informer := fh.SharedInformerFactory().Resource().V1().ResourceSlices().Informer()
+	c := &changes{store: informer.GetIndexer()}
+	if _, taken := c.store.GetIndexers()[byChange]; taken {
+		return nil, nil // by another model of this process
+	}
+	if err := informer.AddIndexers(cache.Indexers{byChange: c.index}); err != nil {
+		return nil, fmt.Errorf("counting changes of resource slices: %w", err)
+	}
+	return c, nil
+}
+
+// index says the same of all slices, so that the index has a value unless it is
+// empty.
+func (c *changes) index(any) ([]string, error) {
+	c.count.Add(1)
+	return []string{"all"}, nil
+}
+
+func (c *changes) now() storeState {
+	if c == nil {
+		return storeState{}
+	}
+	// The number first: what is stored later is seen to be a change.
+	count := c.count.Load()
+	return storeState{count: count, some: len(c.store.ListIndexFuncValues(byChange)) > 0, known: true}
+}
+
+// refresh has the model see what is published now.
+func (f *feed) refresh() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	now := f.changes.now()
+	if now.known && now == f.at {
+		return nil
+	}
+	published, err := f.lister.ListWithDeviceTaintRules()
+	if err != nil {
+		return fmt.Errorf("listing resource slices: %w", err)
+	}
+	f.model.Refresh(published)
+	f.at = now
+	return nil
+}
