@@ -44,9 +44,9 @@
 // after the other mixes tasks badly. Once it is full, a set of GPUs only comes free
 // where tasks leave and none takes their place: then the fullest node is best.
 // Outlook.At raises Starved and lowers IdleGPU and Sets from 90 % of the GPU in use
-// down to 70 %. Without it, the weights that fill the openb trace to 3.9 % accept a
-// third of the tasks for several GPUs when tasks come and go, instead of half, and
-// those that accept half fill it to 4.3 %.
+// down to 70 %. Without it, the weights that leave 3.9 % of the openb trace's GPUs
+// unallocated accept a third of the tasks for several GPUs when tasks come and go,
+// instead of half, and those that accept half leave 4.3 %.
 //
 // # The mix
 //
@@ -64,8 +64,9 @@
 //
 // Unallocated GPU when as much was asked for as there is, on the Alibaba openb
 // trace (1213 nodes, default list, ten orders of arrival): best-fit 7.1 %, FGD
-// 4.8 % (10.3 % with ties at random), this package with a learnt mix 4.3 %; at
+// 4.8 % (10.3 % with ties at random), this package with a learnt mix 4.0 %; at
 // least 3.1 % is lost whatever one does. With tasks that come and go at a load
-// of 1, it accepts 96.1 % of the GPU and 64 % of the tasks for several GPUs,
-// best-fit 94.6 % and 51 %. BenchmarkOpenB and BenchmarkChurn measure it.
+// of 1, it accepts 95.3 % of the GPU and 55 % of the tasks for several GPUs,
+// best-fit 93.9 % and 42 %, FGD 94.3 % and 42 % (ten seeds, a cluster that is full
+// at the start). BenchmarkOpenB and BenchmarkChurn measure it.
 package share

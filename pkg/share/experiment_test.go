@@ -26,7 +26,7 @@ func TestLessIsLeftIdleThanByBestFitOrAtRandom(t *testing.T) {
 }
 
 func TestMoreIsAcceptedUnderChurnThanByBestFit(t *testing.T) {
-	tr := syntheticTrace(20)
+	tr := syntheticTrace(3)
 	var ours, best accepted
 	const seeds = 2
 	for seed := range int64(seeds) {

@@ -209,9 +209,10 @@ type accepted struct {
 }
 
 // churn lets tasks arrive at such a rate that they would take up load times the
-// GPUs if all were accepted. A task that does not fit is lost. It runs for six
-// mean lives and measures the last four.
+// GPUs if all were accepted. A task that does not fit is lost. It begins with as
+// many tasks as there would be, lets one mean life pass, and measures two.
 func churn(tb testing.TB, tr *trace, p policy, seed int64, load float64) accepted {
+	const warmUp, end = 1, 3
 	rnd := rand.New(rand.NewSource(seed))
 	c, classes := newCluster(tb, tr, p, rnd), tr.classes()
 	mean := 0.0
@@ -221,9 +222,12 @@ func churn(tb testing.TB, tr *trace, p policy, seed int64, load float64) accepte
 	perLife := load * float64(tr.capacity()) / mean
 	var leaving departures
 	var asked, got, multi, multiGot float64
-	for now := 0.0; ; {
-		now += rnd.ExpFloat64() / perLife
-		if now > 6 {
+	now := 0.0
+	for arrived := 0; ; arrived++ {
+		if arrived >= int(perLife) {
+			now += rnd.ExpFloat64() / perLife
+		}
+		if now > end {
 			return accepted{100 * got / asked, 100 * multiGot / max(multi, 1)}
 		}
 		for len(leaving) > 0 && leaving[0].when <= now {
@@ -238,7 +242,7 @@ func churn(tb testing.TB, tr *trace, p policy, seed int64, load float64) accepte
 		if at >= 0 {
 			leaving.push(departure{now + life, at, t, gpus})
 		}
-		if now < 2 {
+		if now < warmUp {
 			continue
 		}
 		milli := float64(t.ask().total())
