@@ -147,14 +147,21 @@ func churns(results evidence.Results) string {
 		case len(runs) == 0:
 			row(b, c.title, missing, "", "", "", "")
 		default:
-			row(b, c.title, seeds(runs),
-				spread(runs, 2, func(r *evidence.Result) float64 { return r.Churn.GPUAcceptedPercent })+" %",
-				spread(runs, 1, func(r *evidence.Result) float64 { return r.Churn.MultiGPUAcceptedPercent })+" %",
-				spread(runs, 1, func(r *evidence.Result) float64 { return r.Churn.AskedPercent })+" %",
-				spread(runs, 1, func(r *evidence.Result) float64 { return r.Seconds / 60 }))
+			if len(runs) > 1 {
+				churn(b, c.title, runs[:1]) // to be compared with the others, which have one
+			}
+			churn(b, c.title, runs)
 		}
 	}
 	return b.String()
+}
+
+func churn(b *strings.Builder, title string, runs []evidence.Result) {
+	row(b, title, seeds(runs),
+		spread(runs, 2, func(r *evidence.Result) float64 { return r.Churn.GPUAcceptedPercent })+" %",
+		spread(runs, 1, func(r *evidence.Result) float64 { return r.Churn.MultiGPUAcceptedPercent })+" %",
+		spread(runs, 1, func(r *evidence.Result) float64 { return r.Churn.AskedPercent })+" %",
+		spread(runs, 1, func(r *evidence.Result) float64 { return r.Seconds / 60 }))
 }
 
 func compactions(results evidence.Results) string {

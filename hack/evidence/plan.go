@@ -12,6 +12,7 @@ import (
 	"plimsoll.dev/scheduler/internal/openb"
 	"plimsoll.dev/scheduler/internal/replay"
 	"plimsoll.dev/scheduler/internal/replay/evidence"
+	"plimsoll.dev/scheduler/pkg/share"
 )
 
 // The seeds are those of the paper.
@@ -38,7 +39,11 @@ type experiment struct {
 }
 
 func (x *experiment) inputs() evidence.Inputs {
-	return evidence.Inputs{Config: evidence.ConfigOf(x.policy), Nodes: x.trace.nodesDigest, Pods: x.trace.podDigest}
+	in := evidence.Inputs{Config: evidence.ConfigOf(x.policy), Nodes: x.trace.nodesDigest, Pods: x.trace.podDigest}
+	if !x.policy.Quick && x.key.Experiment != evidence.Compact {
+		in.Model = share.Fingerprint()
+	}
+	return in
 }
 
 // plan lists all experiments, what tells most of the least time first. The folder

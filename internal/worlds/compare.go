@@ -104,7 +104,8 @@ func (j *Judge) Compare(w *Case) *Disagreement {
 		return &Disagreement{Kind: Broken, Detail: err.Error()}
 	}
 	model.Adopt(w.Allocated)
-	c.view = model.Look(w.Slices, c.shape, j.worth)
+	model.Refresh(w.Slices)
+	c.view = model.View(c.shape, j.worth)
 	if c.oracle, err = j.celOf.oracle(w, w.Slices, w.Allocated); err != nil {
 		return &Disagreement{Kind: Broken, Detail: err.Error()}
 	}
@@ -147,7 +148,7 @@ func (c *cluster) judge(n *v1.Node) *Disagreement {
 	if d := c.judgeOrder(n, answer, scope, published, natural); d != nil {
 		return d
 	}
-	return c.judgeScope(n, reach, natural)
+	return c.judgeScope(n, answer, reach, natural)
 }
 
 func disagree(kind Kind, format string, args ...any) *Disagreement {
@@ -204,7 +205,7 @@ func (c *cluster) judgeOrder(n *v1.Node, answer devices.Answer, scope *devices.S
 			return disagree(Broken, "%v", err)
 		}
 	}
-	if ours.verdict != natural.verdict && ours.verdict != endless && !c.random(n) {
+	if ours.verdict != natural.verdict && ours.verdict != endless && !c.random(n, answer) {
 		return disagree(OrderMatters, "it %s %v, as published it %s %v", ours.verdict, ours.err, natural.verdict, natural.err)
 	}
 	if answer != devices.Fits || ours.verdict == endless {
@@ -258,19 +259,20 @@ func (c *cluster) unordered() bool {
 }
 
 // random: the order of slices, or of pools, decides the verdict: which slice is asked
-// how many there are, or whether a device is met on which a selector fails.
-func (c *cluster) random(n *v1.Node) bool {
-	return c.unordered() && c.selectorFails(n) || c.countsDiffer(reachOf(c.Slices, n))
+// how many there are, for which the model must not answer, or whether a device is met
+// on which a selector fails.
+func (c *cluster) random(n *v1.Node, answer devices.Answer) bool {
+	return c.unordered() && c.selectorFails(n) || answer == devices.Unknown && c.countsDiffer(reachOf(c.Slices, n))
 }
 
 // judgeScope compares the verdict within the scope with that of the whole cluster.
-func (c *cluster) judgeScope(n *v1.Node, reach sets.Set[poolID], natural judgement) *Disagreement {
+func (c *cluster) judgeScope(n *v1.Node, answer devices.Answer, reach sets.Set[poolID], natural judgement) *Disagreement {
 	if len(c.Nodes) == 1 && len(within(c.Slices, reach)) == len(c.Slices) {
 		c.tally.Scopes[Same]++
 		return nil // nothing was left out
 	}
 	whole := c.oracle.ask(n)
-	if whole.verdict == natural.verdict || whole.verdict == endless || c.random(n) {
+	if whole.verdict == natural.verdict || whole.verdict == endless || c.random(n, answer) {
 		c.tally.Scopes[Same]++
 		return nil
 	}

@@ -193,7 +193,7 @@ func TestOrderDecidesWhereTheModelDoesNotAnswer(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if got := model.Look(world.Slices, shape, devices.NewWorth(nil, nil)).Answer("a"); got != devices.Unknown {
+				if got := look(model, world.Slices, shape, devices.NewWorth(nil, nil)).Answer("a"); got != devices.Unknown {
 					t.Errorf("the model answers %d, want it to leave the node to the allocator", got)
 				}
 				if d := judge.Compare(world); d != nil {
@@ -215,7 +215,7 @@ func TestTheJudgeSeesWhatIsWrong(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	view := model.Look(w.Slices, shape, judge.worth) // of a model that knows of no allocation
+	view := look(model, w.Slices, shape, judge.worth) // of a model that knows of no allocation
 	c := &cluster{Judge: judge, Case: w, shape: shape, view: view, alike: map[string]verdict{}}
 	if d := c.judge(w.Nodes[0]); d == nil || d.Kind != OtherUse {
 		t.Errorf("%v, want %q", d, OtherUse)

@@ -227,8 +227,8 @@ func (w *draw) spoil(from int) {
 		if last.Spec.NodeName != nil {
 			last.Spec.NodeName = ptr.To(of(w, w.Nodes...).Name)
 		}
-	case 8: // one of them is not of the others' opinion
-		s.Spec.Pool.ResourceSliceCount = int64(len(slices)) + of(w, -1, int64(1))
+	case 8: // one of them, if there are several, is not of the others' opinion
+		s.Spec.Pool.ResourceSliceCount += of(w, -1, int64(1))
 	default: // fewer than there are
 		for _, s := range slices {
 			s.Spec.Pool.ResourceSliceCount--

@@ -226,7 +226,7 @@ func (w *walk) compare(t *testing.T, worth *devices.Worth) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return m.Look(w.Slices, shape, worth)
+		return look(m, w.Slices, shape, worth)
 	}
 	fresh := devices.NewModel(w.Features, celFeatures(w.Features))
 	fresh.Adopt(want)

@@ -5,10 +5,11 @@ import (
 	"k8s.io/dynamic-resource-allocation/structured"
 )
 
-// look is Look, of a model in which just this is in use.
+// look is View, of a model that has seen just this.
 func look(m *Model, published []*resourceapi.ResourceSlice, allocated *structured.AllocatedState, s *Shape, w *Worth) *View {
 	m.Adopt(allocated)
-	return m.Look(published, s, w)
+	m.Refresh(published)
+	return m.View(s, w)
 }
 
 // refresh is Refresh, of a model in which just this is in use.

@@ -178,24 +178,12 @@ func (m *Model) Shape(asks []Ask, limits Limits, classes ClassLister) (*Shape, e
 	return s, nil
 }
 
-// Look is View of what is published.
-func (m *Model) Look(published []*resourceapi.ResourceSlice, s *Shape, w *Worth) *View {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.updateSlices(published)
-	return m.view(s, w)
-}
-
 // View returns how a pod with this shape sees the model. Nodes in which nothing
 // changed since the shape was last asked for cost a lookup, the others are planned
 // when they are asked about.
 func (m *Model) View(s *Shape, w *Worth) *View {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.view(s, w)
-}
-
-func (m *Model) view(s *Shape, w *Worth) *View {
 	m.settle()
 	m.elsewhere(s)
 	v := &View{m: m, shape: s, worth: w, index: m.index, nodes: m.all, plans: make([]atomic.Pointer[planned], len(m.all)), budget: viewBudget, freed: m.freed.Load()}

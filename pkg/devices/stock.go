@@ -81,8 +81,7 @@ type Possible struct {
 	Count     int
 }
 
-// Refresh takes over what is published outside of any pod's cycle. What a cycle
-// sees does not depend on it: Look does the same with what is true then.
+// Refresh takes over what is published, given the slices as the scheduler lists them.
 func (m *Model) Refresh(published []*resourceapi.ResourceSlice) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -286,7 +286,8 @@ func TestAScrapeMayComeAtAnyTime(t *testing.T) {
 		// Another claim comes and goes.
 		observe(m, other)
 		lose(m, other)
-		got := m.Look(list, shape, worth).Plan("gpu-a-01")
+		m.Refresh(list)
+		got := m.View(shape, worth).Plan("gpu-a-01")
 		if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Chosen{})); diff != "" {
 			t.Fatalf("the plan depends on scrapes (-want +got)\n%s", diff)
 		}

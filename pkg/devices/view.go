@@ -96,7 +96,7 @@ func (v *View) Plan(node string) *Plan {
 }
 
 // Standing is a node's plan, as Plan returns it, and its GPUs as they were when it
-// was planned, nil if it publishes none.
+// was planned, nil if it publishes nothing.
 func (v *View) Standing(node string) (*Plan, *NodeGPUs) {
 	at, found := v.index[node]
 	if !found {
@@ -212,7 +212,8 @@ func (m *Model) matchesAny(n *node, s *Shape) bool {
 	return false
 }
 
-// GPUs are a node's GPUs as they are now, nil if it publishes none.
+// GPUs are a node's GPUs as they are now, nil if it publishes nothing. What it
+// publishes need not be GPUs.
 func (m *Model) GPUs(node string) *NodeGPUs {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -51,11 +51,13 @@ func (k Key) String() string {
 }
 
 // Inputs are what a result was made from, by SHA-256 in hexadecimal: the scheduler
-// configuration and the files of the trace.
+// configuration, the files of the trace and, where GPUs are scored, what the model
+// of them decides (share.Fingerprint).
 type Inputs struct {
 	Config string `json:"config"`
 	Nodes  string `json:"nodes"`
 	Pods   string `json:"pods"`
+	Model  string `json:"model,omitempty"`
 }
 
 // Digest is the SHA-256 of data in hexadecimal.

@@ -6,28 +6,44 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	resourceapi "k8s.io/api/resource/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/cache"
 	fwk "k8s.io/kube-scheduler/framework"
 	internalcache "k8s.io/kubernetes/pkg/scheduler/backend/cache"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
-	"k8s.io/utils/ptr"
+
+	"plimsoll.dev/scheduler/pkg/share"
 )
 
-// BenchmarkCycle is what a pod with a claim pays per node on 1,000 nodes with a GPU
-// each, by extension point, once the model knows the nodes:
+// BenchmarkCycle is what a pod with a claim pays per node on 1,000 nodes with eight
+// GPUs each, by extension point, once the model knows the nodes:
 //
 //	go test -run '^$' -bench Cycle ./pkg/plugins/gpuslice
 func BenchmarkCycle(b *testing.B) {
 	const count = 1000
 	bench := newBench(b)
 	var nodes []*v1.Node
-	bench.dra.slices = nil
+	store := cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{})
+	counted := &changes{store: store}
+	if err := store.AddIndexers(cache.Indexers{byChange: counted.index}); err != nil {
+		b.Fatal(err)
+	}
+	bench.manager.feed = &feed{lister: &storeLister{store: store}, model: bench.manager.model, changes: counted}
 	for i := range count {
 		name := fmt.Sprintf("gpu-node-%05d.example.com", i)
-		nodes = append(nodes, &v1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}})
-		bench.dra.slices = append(bench.dra.slices, &resourceapi.ResourceSlice{ObjectMeta: metav1.ObjectMeta{Name: "slice-of-" + name},
-			Spec: resourceapi.ResourceSliceSpec{Driver: "gpu.example.com", NodeName: ptr.To(name),
-				Pool: resourceapi.ResourcePool{Name: name, ResourceSliceCount: 1}, Devices: []resourceapi.Device{gpu("gpu-0")}}})
+		nodes = append(nodes, &v1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}, Status: v1.NodeStatus{Allocatable: v1.ResourceList{"cpu": resource.MustParse("96")}}})
+		var eight []resourceapi.Device
+		for j := range 8 {
+			eight = append(eight, gpu(fmt.Sprintf("gpu-%d", j)))
+		}
+		if err := store.Add(sliceOf(name, eight...)); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for range 64 {
+		bench.learner.tasks.Observe(&share.Task{CPUMilli: 12000, GPUMilli: share.Whole, GPUs: 1})
+		bench.learner.tasks.Observe(&share.Task{CPUMilli: 8000, GPUMilli: 470, GPUs: 1})
 	}
 	bench.handle = &fakeHandle{profile: b.Name(), snapshot: internalcache.NewSnapshot(nil, nodes)}
 	infos, err := bench.handle.SnapshotSharedLister().NodeInfos().List()

@@ -45,7 +45,10 @@ func (p *GPUSlice) compareBystander(r *request, nodes []fwk.NodeInfo) (differ bo
 		with = append(with, b)
 	}
 	slices.SortFunc(with, func(a, b bystand) int { return cmp.Or(a.compare(b), cmp.Compare(a.node.Name, b.node.Name)) })
-	r.places = make(map[*v1.Node]int64, len(with))
+	r.places = make(map[*v1.Node]int64, len(nodes))
+	for _, node := range nodes {
+		r.places[node.Node()] = 0
+	}
 	place := int64(0)
 	if len(with) < len(nodes) {
 		place = 1 // the others' is 0
@@ -68,7 +71,7 @@ func coarsely(l share.Loss) share.Loss { return share.Loss(coarse(l)) }
 // idleOf is what is free of a node's GPUs, in thousandths, by what its driver
 // publishes or its device plugin counts. It may be in the buffer.
 func (p *GPUSlice) idleOf(node fwk.NodeInfo, buffer []int64) (model string, idle []int64) {
-	if facts := p.manager.model.GPUs(node.Node().Name); facts != nil {
+	if facts := p.manager.model.GPUs(node.Node().Name); facts != nil && len(facts.Idle) > 0 {
 		return facts.Model, facts.Idle
 	}
 	var read gpus.Node

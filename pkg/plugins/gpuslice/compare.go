@@ -181,7 +181,7 @@ func bit(b bool) int {
 func (p *GPUSlice) standDevices(ctx context.Context, state fwk.CycleState, pod *v1.Pod, s *standing, r *request, node fwk.NodeInfo) (status *fwk.Status) {
 	var plan *devices.Plan
 	var facts *devices.NodeGPUs
-	if r.view != nil {
+	if r.view != nil && (r.onModel || r.planned(node)) {
 		plan, facts = r.view.Standing(s.name)
 	}
 	if s.listed, status = p.listed(ctx, state, pod, r, node, plan); !status.IsSuccess() {

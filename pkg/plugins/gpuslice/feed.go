@@ -7,14 +7,17 @@ import (
 
 	utilfeature "k8s.io/apiserver/pkg/util/feature"
 	"k8s.io/client-go/tools/cache"
+	"k8s.io/klog/v2"
 	fwk "k8s.io/kube-scheduler/framework"
 	kubefeatures "k8s.io/kubernetes/pkg/features"
 
 	"plimsoll.dev/scheduler/pkg/devices"
 )
 
-// byChange is an index that the informer of slices keeps, under its lock, whenever
-// it stores a change. It finds nothing; that it was asked is what counts.
+// byChange is an index that the informer of slices keeps. Its function is called for
+// all that is stored, changed or deleted, under the store's lock: that is how
+// changes are counted. All slices have one value, so that the index tells whether
+// there are any.
 const byChange = "plimsoll.dev/changes"
 
 // feed brings the model up to date with what is published. A list of a thousand
@@ -47,20 +50,20 @@ type storeState struct {
 	some, known bool
 }
 
-// watchSlices counts the changes of slices from now on.
-func watchSlices(fh fwk.Handle) (*changes, error) {
+// watchSlices counts the changes of slices from now on. It returns nil if they
+// cannot be counted.
+func watchSlices(logger klog.Logger, fh fwk.Handle) *changes {
 	if utilfeature.DefaultFeatureGate.Enabled(kubefeatures.DRADeviceTaintRules) {
-		return nil, nil
+		return nil
 	}
 	informer := fh.SharedInformerFactory().Resource().V1().ResourceSlices().Informer()
 	c := &changes{store: informer.GetIndexer()}
-	if _, taken := c.store.GetIndexers()[byChange]; taken {
-		return nil, nil // by another model of this process
-	}
 	if err := informer.AddIndexers(cache.Indexers{byChange: c.index}); err != nil {
-		return nil, fmt.Errorf("counting changes of resource slices: %w", err)
+		// Another model of this process counts there, which does no harm.
+		logger.V(2).Info("Changes of resource slices are not counted: they are listed for every pod with claims", "why", err)
+		return nil
 	}
-	return c, nil
+	return c
 }
 
 // index says the same of all slices, so that the index has a value unless it is

@@ -1,15 +1,24 @@
 package gpuslice
 
 import (
+	"context"
 	"errors"
 	"testing"
+	"time"
 
 	resourceapi "k8s.io/api/resource/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
+	utilfeature "k8s.io/apiserver/pkg/util/feature"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes/fake"
 	"k8s.io/client-go/tools/cache"
+	featuregatetesting "k8s.io/component-base/featuregate/testing"
 	"k8s.io/dynamic-resource-allocation/cel"
 	"k8s.io/dynamic-resource-allocation/structured"
+	"k8s.io/klog/v2"
 	fwk "k8s.io/kube-scheduler/framework"
+	kubefeatures "k8s.io/kubernetes/pkg/features"
 	"k8s.io/utils/ptr"
 
 	"plimsoll.dev/scheduler/pkg/devices"
@@ -115,5 +124,75 @@ func TestWithoutACountEveryRefreshLists(t *testing.T) {
 	}
 	if lister.lists != 3 {
 		t.Errorf("listed %d times, want 3", lister.lists)
+	}
+}
+
+// informed is a handle with informers of its own.
+type informed struct {
+	fwk.Handle
+	factory informers.SharedInformerFactory
+}
+
+func (h *informed) SharedInformerFactory() informers.SharedInformerFactory { return h.factory }
+
+// TestARunningInformerCounts whatever it hears of, in batches or not.
+func TestARunningInformerCounts(t *testing.T) {
+	client := fake.NewClientset(sliceOf("node-a", gpu("gpu-0")))
+	handle := &informed{factory: informers.NewSharedInformerFactory(client, 0)}
+	c := watchSlices(klog.Background(), handle)
+	if c == nil {
+		t.Fatal("changes are not counted")
+	}
+	if watchSlices(klog.Background(), handle) != nil {
+		t.Error("a second model counts by the same index, want it to list every time")
+	}
+	lister := &storeLister{store: c.store}
+	f := &feed{lister: lister, model: devices.NewModel(structured.Features{}, cel.Features{}), changes: c}
+	handle.factory.Start(t.Context().Done())
+	t.Cleanup(handle.factory.Shutdown)
+	slices := client.ResourceV1().ResourceSlices()
+	await := func(what string, settled func() bool) {
+		t.Helper()
+		err := wait.PollUntilContextTimeout(t.Context(), time.Millisecond, 10*time.Second, true, func(context.Context) (bool, error) {
+			return settled(), f.refresh()
+		})
+		if err != nil {
+			t.Fatalf("%s: the model did not see it: %v", what, err)
+		}
+	}
+	knows := func(node string) bool {
+		facts := f.model.GPUs(node)
+		return facts != nil && len(facts.Idle) > 0
+	}
+	await("a slice from before", func() bool { return knows("node-a") })
+	if _, err := slices.Create(t.Context(), sliceOf("node-b", gpu("gpu-0")), metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	await("a new slice", func() bool { return knows("node-b") })
+	if _, err := slices.Update(t.Context(), sliceOf("node-b"), metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	await("a slice without its device", func() bool { return !knows("node-b") })
+	if err := slices.Delete(t.Context(), "slice-of-node-a", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	await("a slice that is gone", func() bool { return !knows("node-a") })
+	lists := lister.lists
+	for range 3 {
+		if err := f.refresh(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if lister.lists > lists {
+		t.Errorf("listed %d times more, though nothing changed", lister.lists-lists)
+	}
+}
+
+// TestDeviceTaintRulesAreListed: the slices with their taints are kept elsewhere.
+func TestDeviceTaintRulesAreListed(t *testing.T) {
+	featuregatetesting.SetFeatureGateDuringTest(t, utilfeature.DefaultFeatureGate, kubefeatures.DRADeviceTaintRules, true)
+	handle := &informed{factory: informers.NewSharedInformerFactory(fake.NewClientset(), 0)}
+	if watchSlices(klog.Background(), handle) != nil {
+		t.Error("the informer's changes are counted, which are not those of the slices that are listed")
 	}
 }

@@ -5,19 +5,24 @@ import (
 	"testing"
 
 	v1 "k8s.io/api/core/v1"
+	resourceapi "k8s.io/api/resource/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	fwk "k8s.io/kube-scheduler/framework"
 	internalcache "k8s.io/kubernetes/pkg/scheduler/backend/cache"
+	"k8s.io/kubernetes/pkg/scheduler/framework"
 
+	"plimsoll.dev/scheduler/internal/adapt"
 	"plimsoll.dev/scheduler/pkg/share"
 )
 
 // TestFullnessCountsPublishedAndPluginGPUs: one of two GPUs of drivers is in use,
-// and three of four of a device plugin.
+// and three of four of a device plugin, beside which a driver publishes no GPUs. A
+// cordoned node does not count.
 func TestFullnessCountsPublishedAndPluginGPUs(t *testing.T) {
 	b := newBench(t)
-	if got := b.fullness.of(b.GPUSlice); got != 0 {
-		t.Errorf("%v in use before the model has seen anything, want 0", got)
+	if got := b.fullness.of(b.GPUSlice); got != 1 {
+		t.Errorf("%v in use before the model has seen anything, want 1: all is taken to be", got)
 	}
 	b.manager.model.Refresh(b.dra.slices)
 	b.take("node-a")
@@ -30,8 +35,20 @@ func TestFullnessCountsPublishedAndPluginGPUs(t *testing.T) {
 		Containers: []v1.Container{{Resources: v1.ResourceRequirements{Requests: v1.ResourceList{"nvidia.com/gpu": resource.MustParse("3")}}}}}}
 	b.handle = &fakeHandle{profile: t.Name(), snapshot: internalcache.NewSnapshot([]*v1.Pod{pod}, []*v1.Node{b.node("node-a").Node(), b.node("node-b").Node(), node})}
 	b.gpus.Observe(node)
+	port := sliceOf(node.Name, resourceapi.Device{Name: "port-0"})
+	port.Spec.Driver = "fabric.example.com"
+	b.manager.model.Refresh(append(b.dra.slices, port))
+	if facts := b.manager.model.GPUs(node.Name); facts == nil || len(facts.Idle) > 0 {
+		t.Fatalf("the model knows %v of a node that publishes a port, want no GPUs", facts)
+	}
 	if got, want := b.fullness.of(b.GPUSlice), 4./6; got != want {
 		t.Errorf("%v of six GPUs in use, want %v", got, want)
+	}
+	node = node.DeepCopy()
+	node.Spec.Unschedulable = true
+	b.handle = &fakeHandle{profile: t.Name(), snapshot: internalcache.NewSnapshot([]*v1.Pod{pod}, []*v1.Node{b.node("node-a").Node(), b.node("node-b").Node(), node})}
+	if got := b.fullness.of(b.GPUSlice); got != .5 {
+		t.Errorf("%v in use where four GPUs are cordoned, want .5", got)
 	}
 }
 
@@ -56,7 +73,8 @@ func TestFullnessIsMeasuredOnceInAWhile(t *testing.T) {
 	}
 }
 
-// TestNodesAreComparedByTheOutlookOfAClusterAsFull: the pod's request carries it.
+// TestNodesAreComparedByTheOutlookOfAClusterAsFull, for pods with a claim and for
+// those without.
 func TestNodesAreComparedByTheOutlookOfAClusterAsFull(t *testing.T) {
 	b := newBench(t)
 	b.manager.model.Refresh(b.dra.slices)
@@ -67,12 +85,35 @@ func TestNodesAreComparedByTheOutlookOfAClusterAsFull(t *testing.T) {
 		b.learner.tasks.Observe(&share.Task{CPUMilli: 1000, GPUMilli: share.Whole, GPUs: 1})
 	}
 	all := b.learner.tasks.Outlook()
-	if got := b.outlook(); got != all.At(0) || got == all {
-		t.Error("an empty cluster is not judged as one")
+	used := func(pod *v1.Pod) *share.Outlook {
+		state := framework.NewCycleState()
+		if _, status := b.PreFilter(t.Context(), state, pod, nil); !status.IsSuccess() && !status.IsSkip() {
+			t.Fatal(status)
+		}
+		if status := b.PreScore(t.Context(), state, pod, []fwk.NodeInfo{b.node("node-a"), b.node("node-b")}); !status.IsSuccess() && !status.IsSkip() {
+			t.Fatal(status)
+		}
+		r, err := adapt.State[*request](state, requestKey)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r.outlook
+	}
+	b.spare = true
+	for _, slice := range b.dra.slices {
+		b.gpus.Publish(b.published.set(slice, true))
+	}
+	without := &v1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "without", UID: "without"}}
+	for _, pod := range []*v1.Pod{b.pod, without} {
+		if got := used(pod); got != all.At(0) || got == all {
+			t.Errorf("pod %s: an empty cluster is not judged as one", pod.Name)
+		}
 	}
 	b.take("node-a")
 	b.take("node-b")
-	if got := b.outlook(); got != all {
-		t.Error("a full cluster is not judged as one")
+	for _, pod := range []*v1.Pod{b.pod, without} {
+		if got := used(pod); got != all {
+			t.Errorf("pod %s: a full cluster is not judged as one", pod.Name)
+		}
 	}
 }

@@ -230,7 +230,11 @@ func (p *GPUSlice) Score(_ context.Context, state fwk.CycleState, _ *v1.Pod, nod
 	if r.places == nil {
 		return -p.worthOf(node.Node()), nil // asks for no GPU
 	}
-	return -r.places[node.Node()], nil
+	place, compared := r.places[node.Node()]
+	if !compared {
+		return 0, fwk.AsStatus(fmt.Errorf("node %s was not among those that were compared", klog.KObj(node.Node())))
+	}
+	return -place, nil
 }
 
 // ScoreExtensions implements fwk.ScorePlugin.

@@ -181,7 +181,7 @@ func (r *request) servedByPlugins(pod *v1.Pod, node fwk.NodeInfo) bool {
 // settle lets go of what only choosing the node needed: pods may wait long to be
 // bound.
 func (r *request) settle() {
-	r.view, r.places, r.asks = nil, nil, nil
+	r.view, r.outlook, r.places, r.asks = nil, nil, nil, nil
 	r.asked.Clear()
 	r.askedAny.Store(false)
 	r.alike.Clear()

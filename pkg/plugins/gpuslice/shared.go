@@ -47,17 +47,17 @@ func (s *Shared) of(logger klog.Logger, fh fwk.Handle, features *feature.Feature
 
 // begin makes the model of a scheduler.
 func (s *Shared) begin(logger klog.Logger, fh fwk.Handle, source fwk.SharedDRAManager, features *feature.Features) error {
-	s.source, s.claims, s.feed = source, nil, nil
-	s.model = devices.NewModel(dynamicresources.AllocatorFeatures(*features), cel.Features{
+	model := devices.NewModel(dynamicresources.AllocatorFeatures(*features), cel.Features{
 		EnableConsumableCapacity: features.EnableDRAConsumableCapacity, EnableListTypeAttributes: features.EnableDRAListTypeAttributes})
-	if !features.EnableDynamicResourceAllocation {
-		return nil
+	var followed *claims
+	var published *feed
+	if features.EnableDynamicResourceAllocation {
+		var err error
+		if followed, err = watchClaims(logger, fh, model); err != nil {
+			return err
+		}
+		published = &feed{lister: source.ResourceSlices(), model: model, changes: watchSlices(logger, fh)}
 	}
-	changes, err := watchSlices(fh)
-	if err != nil {
-		return err
-	}
-	s.feed = &feed{lister: source.ResourceSlices(), model: s.model, changes: changes}
-	s.claims, err = watchClaims(logger, fh, s.model)
-	return err
+	s.source, s.model, s.claims, s.feed = source, model, followed, published
+	return nil
 }
