@@ -200,3 +200,21 @@ func TestSlicesThatDisagreeAreLeftToTheAllocator(t *testing.T) {
 		t.Errorf("answer %d, want %d", got, Unknown)
 	}
 }
+
+// TestADeviceThatNamesAnAttributeTwiceIsLeftToTheAllocator: what an expression sees of
+// it is left to chance, there too.
+func TestADeviceThatNamesAnAttributeTwiceIsLeftToTheAllocator(t *testing.T) {
+	for _, name := range []resourceapi.QualifiedName{"type", "gpu.nvidia.com/type"} {
+		s := newScene(t, "resourceslices-a30-2x-dynamic-mig")
+		last := len(s.slices) - 1
+		s.slices[last] = s.slices[last].DeepCopy()
+		s.slices[last].Spec.Devices[0].Attributes[name] = resourceapi.DeviceAttribute{StringValue: ptr.To("mig")}
+		want := Fits
+		if name != "type" {
+			want = Unknown
+		}
+		if got := s.view(t, profile("1g.6gb")).Answer("a30-0"); got != want {
+			t.Errorf("with the attribute %s: answer %d, want %d", name, got, want)
+		}
+	}
+}

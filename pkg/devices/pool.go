@@ -134,6 +134,21 @@ func counts(s *resourceapi.ResourceSlice) bool {
 		slices.ContainsFunc(s.Spec.Devices, func(d resourceapi.Device) bool { return len(d.ConsumesCounters) > 0 })
 }
 
+// namedTwice tells whether a name stands for two values, once with the driver as its
+// domain and once without. Which of them an expression sees is left to chance.
+func namedTwice[V any](driver string, values map[resourceapi.QualifiedName]V) bool {
+	for name := range values {
+		domain, id, qualified := strings.Cut(string(name), "/")
+		if !qualified || domain != driver {
+			continue
+		}
+		if _, both := values[resourceapi.QualifiedName(id)]; both {
+			return true
+		}
+	}
+	return false
+}
+
 // counterSet is where a set's counters lie in the pool's arrays.
 type counterSet struct {
 	name  string
@@ -186,6 +201,9 @@ func (p *pool) readDevices(sets map[string]*counterSet, features *structured.Fea
 				return fmt.Errorf("device %q is published twice", spec.Name)
 			}
 			seen[spec.Name] = true
+			if namedTwice(p.id.driver, spec.Attributes) || namedTwice(p.id.driver, spec.Capacity) {
+				return fmt.Errorf("device %q names an attribute or capacity with and without its driver: %w", spec.Name, errOpaque)
+			}
 			d := device{id: structured.MakeDeviceID(p.id.driver, p.id.name, spec.Name), spec: spec, slice: i, gpu: -1,
 				multi: features.ConsumableCapacity && spec.AllowMultipleAllocations != nil && *spec.AllowMultipleAllocations}
 			if err := d.readTakes(sets); err != nil {
