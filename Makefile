@@ -42,7 +42,8 @@ LIMITS := -min 'PartitionableMIG/100Nodes plimsoll/default=50' \
 	-min 'PartitionableMIG/400Nodes plimsoll/default=500' \
 	-min 'PartitionableMIG/1000Nodes plimsoll pods/s=60' \
 	-max 'PartitionableMIG/1000Nodes plimsoll p99-ms=100' \
-	-max 'PartitionableMIG/1000Nodes plimsoll megabytes-above-caches=150'
+	-max 'PartitionableMIG/1000Nodes plimsoll megabytes-above-caches=150' \
+	-max 'PartitionableMIG/Slope plimsoll us/node=2'
 
 .PHONY: bench-full
 bench-full: ## compare throughput with upstream's, at upstream's sizes

@@ -28,7 +28,7 @@ import (
 
 // moreGarbage lets the heap grow to so many percent of what is in use before it is
 // collected: worlds are small and short-lived.
-const moreGarbage = 300
+const moreGarbage = 1500
 
 func main() {
 	debug.SetGCPercent(moreGarbage)

@@ -5,7 +5,9 @@ import (
 	"strings"
 	"testing"
 
+	v1 "k8s.io/api/core/v1"
 	resourceapi "k8s.io/api/resource/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 )
 
@@ -215,6 +217,34 @@ func TestADeviceThatNamesAnAttributeTwiceIsLeftToTheAllocator(t *testing.T) {
 		}
 		if got := s.view(t, profile("1g.6gb")).Answer("a30-0"); got != want {
 			t.Errorf("with the attribute %s: answer %d, want %d", name, got, want)
+		}
+	}
+}
+
+// TestCountersAreNoReasonToReachANode: the allocator has them count wherever devices
+// draw on them, whatever node their slice selects. A pool reaches the nodes of its
+// devices, so that one that is incomplete fails no pod elsewhere.
+func TestCountersAreNoReasonToReachANode(t *testing.T) {
+	s := newScene(t, "resourceslices-a30-2x-dynamic-mig")
+	another := s.slices[len(s.slices)-1].DeepCopy()
+	another.Name, another.Spec.NodeName, another.Spec.Devices = "another", ptr.To("a30-1"), nil
+	s.slices = append(s.slices, another)
+	counters := 0
+	for i := range s.slices {
+		s.slices[i] = s.slices[i].DeepCopy()
+		s.slices[i].Spec.Pool.ResourceSliceCount = int64(len(s.slices))
+		if len(s.slices[i].Spec.SharedCounters) > 0 {
+			s.slices[i].Spec.NodeName = ptr.To("elsewhere")
+			counters++
+		}
+	}
+	if len(another.Spec.SharedCounters) > 0 || counters == 0 {
+		t.Fatalf("want slices of counters and one of devices that is copied, got %d with counters", counters)
+	}
+	view := s.view(t, profile("1g.6gb"))
+	for node, want := range map[string]int{"a30-0": len(s.slices), "a30-1": len(s.slices), "elsewhere": 0} {
+		if got := view.Scope(&v1.Node{ObjectMeta: metav1.ObjectMeta{Name: node}}).Slices; len(got) != want {
+			t.Errorf("%s is reached by %d slices, want %d", node, len(got), want)
 		}
 	}
 }

@@ -186,7 +186,7 @@ func (m *Model) View(s *Shape, w *Worth) *View {
 	defer m.mu.Unlock()
 	m.settle()
 	m.elsewhere(s)
-	v := &View{m: m, shape: s, worth: w, index: m.index, nodes: m.all, plans: make([]atomic.Pointer[planned], len(m.all)), budget: viewBudget, freed: m.freed.Load()}
+	v := &View{m: m, shape: s, worth: w, index: m.index, nodes: m.all, plans: make([]atomic.Pointer[planned], len(m.all)), budget: viewBudget, edition: m.published, freed: m.freed.Load()}
 	for _, other := range s.elsewhere {
 		v.elsewhere = v.elsewhere || other
 	}

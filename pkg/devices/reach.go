@@ -43,9 +43,11 @@ type reach struct {
 // maxReaches bounds how many nodes are remembered: beyond, it begins anew.
 const maxReaches = 20_000
 
-// selectionsOf lists those of a pool.
+// selectionsOf lists those of a pool. Slices of counters serve all nodes of their
+// pool, whatever they select: where there are others, only these tell.
 func (m *Model) selectionsOf(list []*resourceapi.ResourceSlice) []*selection {
 	var out []*selection
+	devices := slices.ContainsFunc(list, func(s *resourceapi.ResourceSlice) bool { return len(s.Spec.SharedCounters) == 0 })
 	add := func(name *string, all *bool, selector *v1.NodeSelector) {
 		found := m.selectionOf(name, all, selector)
 		if found != nil && !slices.Contains(out, found) {
@@ -53,6 +55,9 @@ func (m *Model) selectionsOf(list []*resourceapi.ResourceSlice) []*selection {
 		}
 	}
 	for _, s := range list {
+		if devices && len(s.Spec.SharedCounters) > 0 {
+			continue
+		}
 		add(s.Spec.NodeName, s.Spec.AllNodes, s.Spec.NodeSelector)
 		if s.Spec.PerDeviceNodeSelection == nil || !*s.Spec.PerDeviceNodeSelection {
 			continue

@@ -23,7 +23,9 @@ type View struct {
 	plans []atomic.Pointer[planned]
 	// elsewhere: pools that are not local could serve some request.
 	elsewhere bool
-	freed     uint64
+	// edition is that of what is published.
+	edition uint64
+	freed   uint64
 	// budget is what is left of what planning may cost; guarded by the model's lock.
 	budget int
 }
@@ -38,16 +40,33 @@ const (
 	Refused
 )
 
+// Nowhere is the place of a node that publishes nothing.
+const Nowhere = -1
+
+// Place is where the view keeps a node, Nowhere if it publishes nothing. It is the
+// same in all views of one edition.
+func (v *View) Place(node string) int {
+	if at, found := v.index[node]; found {
+		return at
+	}
+	return Nowhere
+}
+
+// Edition counts how often what is published has changed.
+func (v *View) Edition() uint64 { return v.edition }
+
 // Answer tells whether the allocator would serve the shape on a node.
-func (v *View) Answer(node string) Answer {
-	at, found := v.index[node]
+func (v *View) Answer(node string) Answer { return v.AnswerAt(v.Place(node)) }
+
+// AnswerAt is Answer for the node at a place.
+func (v *View) AnswerAt(place int) Answer {
 	switch {
-	case v.shape.opaque != "", !found && (v.elsewhere || v.shape.bare):
+	case v.shape.opaque != "", place == Nowhere && (v.elsewhere || v.shape.bare):
 		return Unknown // what it reaches of other pools is not modelled
-	case !found:
+	case place == Nowhere:
 		return Refused
 	}
-	p := v.at(at)
+	p := v.at(place)
 	switch {
 	case p.natural, p.plan != nil && v.elsewhere, p.plan == nil && v.shape.distinct:
 		// Plans leave out what other pools serve. The allocator forgets devices that
@@ -97,12 +116,14 @@ func (v *View) Plan(node string) *Plan {
 
 // Standing is a node's plan, as Plan returns it, and its GPUs as they were when it
 // was planned, nil if it publishes nothing.
-func (v *View) Standing(node string) (*Plan, *NodeGPUs) {
-	at, found := v.index[node]
-	if !found {
+func (v *View) Standing(node string) (*Plan, *NodeGPUs) { return v.StandingAt(v.Place(node)) }
+
+// StandingAt is Standing for the node at a place.
+func (v *View) StandingAt(place int) (*Plan, *NodeGPUs) {
+	if place == Nowhere {
 		return nil, nil
 	}
-	p := v.at(at)
+	p := v.at(place)
 	return p.plan, p.facts
 }
 
@@ -173,6 +194,12 @@ type NodeGPUs struct {
 	Model string
 	// Idle is what is free of each, in thousandths.
 	Idle []int64
+}
+
+// Untouched tells whether there are several GPUs and none is in use: what takes whole
+// nodes fits there only.
+func (g *NodeGPUs) Untouched() bool {
+	return g != nil && len(g.Idle) > 1 && !slices.ContainsFunc(g.Idle, func(milli int64) bool { return milli < share.Whole })
 }
 
 // modelsOf looks the shape's models up, anew if what is published changed.

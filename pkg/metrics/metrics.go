@@ -159,6 +159,14 @@ var (
 		StabilityLevel: metrics.ALPHA,
 	}, []string{"profile", "by"})
 
+	// Searches shows how often GPUSlice spares the other plugins most nodes.
+	Searches = metrics.NewCounterVec(&metrics.CounterOpts{
+		Namespace: namespace, Subsystem: gpuSlice, Name: "searches_total",
+		Help: "Attempts to schedule a pod with claims for which the device model answers, by the nodes that the other plugins were shown: " +
+			"shortlist (the best for its devices of which some node passes all filters), all.",
+		StabilityLevel: metrics.ALPHA,
+	}, []string{"profile", "nodes"})
+
 	// Disagreements should stay at zero.
 	Disagreements = metrics.NewCounterVec(&metrics.CounterOpts{
 		Namespace: namespace, Subsystem: gpuSlice, Name: "disagreements_total",
@@ -184,7 +192,7 @@ func Register() {
 // page; see Described for those that are computed when they are scraped.
 func All() []metrics.Registerable {
 	return []metrics.Registerable{
-		Placements, PlacementUtilization, UsagePolls, UsageNodes, UsageFallbacks, Plans, DeviceAnswers, Disagreements,
+		Placements, PlacementUtilization, UsagePolls, UsageNodes, UsageFallbacks, Plans, DeviceAnswers, Searches, Disagreements,
 		Inspections, InspectionSeconds, ImageLookups, ParkedPods, ArchPlacements, DisprovedPlatforms,
 		Groups, GroupWait, ReservedPods, TopologyPlacements, HintsDropped,
 	}

@@ -24,6 +24,9 @@ const stall = 5 * time.Minute
 type batch struct {
 	profile     profile
 	nodes, pods int
+	// apart: a pod is only created when the one before it is bound, so that nothing
+	// else is done meanwhile.
+	apart bool
 }
 
 // marks are the numbers of attempts between which "first" lies, and after which
@@ -68,11 +71,13 @@ func (b batch) run(ctx context.Context) (r result, err error) {
 	if err != nil {
 		return result{}, err
 	}
-	if err := made.createPods(ctx, b.pods, b.profile.schedulerName); err != nil {
-		return result{}, err
+	if !b.apart {
+		if err := made.createPods(ctx, 0, b.pods, b.profile.schedulerName); err != nil {
+			return result{}, err
+		}
 	}
 	r.folder = filepath.Dir(hello.Kubeconfig)
-	nodeOf, err := b.schedule(ctx, client, hello.Kubeconfig, &r)
+	nodeOf, err := b.schedule(ctx, made, hello.Kubeconfig, &r)
 	if err != nil {
 		return result{}, err
 	}
@@ -91,7 +96,7 @@ func (b batch) run(ctx context.Context) (r result, err error) {
 
 // schedule runs the scheduler until all pods are bound, and returns their nodes by
 // their names.
-func (b batch) schedule(ctx context.Context, client kubernetes.Interface, kubeconfig string, r *result) (nodeOf map[string]string, err error) {
+func (b batch) schedule(ctx context.Context, made *cluster, kubeconfig string, r *result) (nodeOf map[string]string, err error) {
 	config, err := b.profile.configFile(filepath.Dir(kubeconfig), kubeconfig)
 	if err != nil {
 		return nil, err
@@ -106,7 +111,7 @@ func (b batch) schedule(ctx context.Context, client kubernetes.Interface, kubeco
 	}
 	defer func() { err = errors.Join(err, sched.stop()) }()
 	r.kinds = ready.Kinds
-	pods, err := watchPods(ctx, client)
+	pods, err := watchPods(ctx, made.client)
 	if err != nil {
 		return nil, err
 	}
@@ -117,7 +122,7 @@ func (b batch) schedule(ctx context.Context, client kubernetes.Interface, kubeco
 	if err != nil {
 		return nil, err
 	}
-	nodeOf, err = b.awaitBound(pods)
+	nodeOf, err = b.allBound(ctx, made, pods)
 	took := time.Since(began)
 	if err != nil {
 		return nil, fmt.Errorf("%w\n%s", err, &sched.log)
@@ -151,23 +156,39 @@ func watchPods(ctx context.Context, client kubernetes.Interface) (watch.Interfac
 	})
 }
 
-// awaitBound returns when all pods of the batch are bound, with their nodes.
-func (b batch) awaitBound(pods watch.Interface) (map[string]string, error) {
+// allBound returns when all pods of the batch are bound, with their nodes.
+func (b batch) allBound(ctx context.Context, made *cluster, pods watch.Interface) (map[string]string, error) {
 	nodeOf := map[string]string{}
+	if !b.apart {
+		return nodeOf, awaitBound(pods, nodeOf, b.pods)
+	}
+	for i := range b.pods {
+		if err := made.createPods(ctx, i, i+1, b.profile.schedulerName); err != nil {
+			return nil, err
+		}
+		if err := awaitBound(pods, nodeOf, i+1); err != nil {
+			return nil, err
+		}
+	}
+	return nodeOf, nil
+}
+
+// awaitBound returns when so many pods are bound, and notes their nodes.
+func awaitBound(pods watch.Interface, nodeOf map[string]string, want int) error {
 	complaint := "none"
 	limit := time.NewTimer(stall)
 	defer limit.Stop()
-	for len(nodeOf) < b.pods {
+	for len(nodeOf) < want {
 		select {
 		case <-limit.C:
-			return nil, fmt.Errorf("%d of %d pods bound, none for %v; last complaint: %s", len(nodeOf), b.pods, stall, complaint)
+			return fmt.Errorf("%d of %d pods bound, none for %v; last complaint: %s", len(nodeOf), want, stall, complaint)
 		case event, open := <-pods.ResultChan():
 			if !open {
-				return nil, fmt.Errorf("%d of %d pods bound, then the watch ended", len(nodeOf), b.pods)
+				return fmt.Errorf("%d of %d pods bound, then the watch ended", len(nodeOf), want)
 			}
 			pod, isPod := event.Object.(*v1.Pod)
 			if !isPod {
-				return nil, fmt.Errorf("watching pods: got %s %v", event.Type, event.Object)
+				return fmt.Errorf("watching pods: got %s %v", event.Type, event.Object)
 			}
 			if pod.Spec.NodeName == "" {
 				for _, condition := range pod.Status.Conditions {
@@ -181,5 +202,5 @@ func (b batch) awaitBound(pods watch.Interface) (map[string]string, error) {
 			}
 		}
 	}
-	return nodeOf, nil
+	return nil
 }

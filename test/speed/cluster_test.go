@@ -95,17 +95,18 @@ func (c *cluster) remember(published []*resourceapi.ResourceSlice) {
 	}
 }
 
-// createPods creates so many pods, each with a claim of its own, for a scheduler.
-func (c *cluster) createPods(ctx context.Context, pods int, schedulerName string) error {
-	err := inParallel(ctx, pods, func(ctx context.Context, i int) error {
-		_, err := c.client.ResourceV1().ResourceClaims(namespace).Create(ctx, newClaim(i), metav1.CreateOptions{})
+// createPods creates the pods from first up to end, each with a claim of its own, for a
+// scheduler.
+func (c *cluster) createPods(ctx context.Context, first, end int, schedulerName string) error {
+	err := inParallel(ctx, end-first, func(ctx context.Context, i int) error {
+		_, err := c.client.ResourceV1().ResourceClaims(namespace).Create(ctx, newClaim(first+i), metav1.CreateOptions{})
 		return err
 	})
 	if err != nil {
 		return fmt.Errorf("creating claims: %w", err)
 	}
-	err = inParallel(ctx, pods, func(ctx context.Context, i int) error {
-		_, err := c.client.CoreV1().Pods(namespace).Create(ctx, newPod(i, schedulerName), metav1.CreateOptions{})
+	err = inParallel(ctx, end-first, func(ctx context.Context, i int) error {
+		_, err := c.client.CoreV1().Pods(namespace).Create(ctx, newPod(first+i, schedulerName), metav1.CreateOptions{})
 		return err
 	})
 	if err != nil {

@@ -38,7 +38,10 @@
 //	    of a fresh process with nothing but the same informers; and the latter
 //	us/node
 //	    of PartitionableMIG/Slope: how much of algorithm and Reserve together a further
-//	    node costs, between the smallest and the largest cluster
+//	    node costs, between the smallest and the largest cluster. There, each pod is
+//	    created when the one before it is bound: what else keeps the cores busy while
+//	    thousands are being bound would count many times over. It is the mean over the
+//	    last 200 of 800 pods: expressions are compiled by then
 //
 // hack/ratio prints them beside the ratios, and holds them to limits:
 //
@@ -46,6 +49,7 @@
 //	-min 'PartitionableMIG/1000Nodes plimsoll pods/s=60'
 //	-max 'PartitionableMIG/1000Nodes plimsoll p99-ms=100'
 //	-max 'PartitionableMIG/1000Nodes plimsoll megabytes-above-caches=150'
+//	-max 'PartitionableMIG/Slope plimsoll us/node=2'
 //
 // With a folder in PLIMSOLL_SPEED_CPUPROFILE every scheduler writes a profile of the
 // CPU there.

@@ -127,6 +127,12 @@ func (p *ArchAware) PreEnqueue(_ context.Context, pod *v1.Pod) *fwk.Status {
 // images again: PreEnqueue does not run for pods that come back from back-off,
 // nor before images change in place.
 func (p *ArchAware) PreFilter(_ context.Context, state fwk.CycleState, pod *v1.Pod, nodes []fwk.NodeInfo) (*fwk.PreFilterResult, *fwk.Status) {
+	if adapt.IsProbe(state) {
+		if r, err := adapt.State[*request](state, requestKey); err != nil || !r.filters {
+			return nil, fwk.NewStatus(fwk.Skip)
+		}
+		return nil, nil
+	}
 	asked, err := intent.Parse(pod)
 	if err != nil {
 		return nil, adapt.Refuse(err)

@@ -27,6 +27,8 @@ type standing struct {
 	// that costs the node.
 	whole bool
 	loss  share.Loss
+	// untouched: none of the node's GPUs is in use, of several.
+	untouched bool
 	// rank is that of a device plugin's GPUs.
 	rank gpus.Rank
 }
@@ -36,7 +38,9 @@ func (p *GPUSlice) compare(ctx context.Context, state fwk.CycleState, pod *v1.Po
 	if !r.claims && r.units == nil {
 		return p.compareBystander(r, nodes), nil
 	}
-	r.outlook = p.outlook()
+	if r.outlook == nil { // else as for the shortlist
+		r.outlook = p.outlook()
+	}
 	kinds := kinds{found: map[rating]int{}}
 	kindOf := make([]int, len(nodes))
 	for i, node := range nodes {
@@ -65,20 +69,26 @@ type rating struct {
 	claims       bool
 	cost         devices.Cost
 	units, whole bool
+	untouched    bool
 	loss         int64
 	rank         gpus.Rank
 }
 
 // kinds are standings that are rated alike: a thousand nodes are of a few.
 type kinds struct {
-	found map[rating]int
-	list  []standing
+	found  map[rating]int
+	list   []standing
+	last   rating
+	lastAt int
 }
 
 func (k *kinds) of(s *standing) int {
-	rated := rating{listed: s.listed, units: s.units, whole: s.whole, loss: coarse(s.loss), rank: s.rank}
+	rated := rating{listed: s.listed, units: s.units, whole: s.whole, untouched: s.untouched, loss: coarse(s.loss), rank: s.rank}
 	if s.plan != nil {
 		rated.claims, rated.cost = true, s.plan.Cost
+	}
+	if len(k.list) > 0 && rated == k.last {
+		return k.lastAt // many nodes on end are alike
 	}
 	at, known := k.found[rated]
 	if !known {
@@ -86,6 +96,7 @@ func (k *kinds) of(s *standing) int {
 		k.found[rated] = at
 		k.list = append(k.list, *s)
 	}
+	k.last, k.lastAt = rated, at
 	return at
 }
 
@@ -167,7 +178,7 @@ func betterPlan(a, b *standing) int {
 	if a.whole {
 		return cmp.Or(cmp.Compare(coarse(a.loss), coarse(b.loss)), ca.Compare(*cb))
 	}
-	return cmp.Or(ca.Compare(*cb), a.rank.Compare(b.rank))
+	return cmp.Or(ca.Compare(*cb), a.rank.Compare(b.rank), cmp.Compare(bit(a.untouched), bit(b.untouched)))
 }
 
 func bit(b bool) int {
@@ -184,6 +195,11 @@ func (p *GPUSlice) standDevices(ctx context.Context, state fwk.CycleState, pod *
 	if r.view != nil && (r.onModel || r.planned(node)) {
 		plan, facts = r.view.Standing(s.name)
 	}
+	return p.stand(ctx, state, pod, s, r, node, plan, facts)
+}
+
+// stand notes what a plan costs.
+func (p *GPUSlice) stand(ctx context.Context, state fwk.CycleState, pod *v1.Pod, s *standing, r *request, node fwk.NodeInfo, plan *devices.Plan, facts *devices.NodeGPUs) (status *fwk.Status) {
 	if s.listed, status = p.listed(ctx, state, pod, r, node, plan); !status.IsSuccess() {
 		return status
 	}
@@ -200,6 +216,8 @@ func (p *GPUSlice) standDevices(ctx context.Context, state fwk.CycleState, pod *
 		}
 	case has == noGPU && p.spare:
 		s.rank.Worth = p.worthOf(node.Node()) // claims other devices than GPUs
+	case has == someSlices:
+		s.untouched = facts.Untouched()
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package gpuslice
 
 import (
+	"context"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -80,6 +81,17 @@ func (c *changes) now() storeState {
 	// The number first: what is stored later is seen to be a change.
 	count := c.count.Load()
 	return storeState{count: count, some: len(c.store.ListIndexFuncValues(byChange)) > 0, known: true}
+}
+
+// prepare reads all slices once they are there, so that the first pod need not wait
+// until the model of a large cluster is built.
+func (f *feed) prepare(ctx context.Context, synced cache.InformerSynced) {
+	if !cache.WaitForCacheSync(ctx.Done(), synced) {
+		return
+	}
+	if err := f.refresh(); err != nil {
+		klog.FromContext(ctx).V(2).Info("The device model is built when the first pod with claims comes", "why", err.Error())
+	}
 }
 
 // refresh has the model see what is published now.

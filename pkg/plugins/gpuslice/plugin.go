@@ -66,8 +66,12 @@ type GPUSlice struct {
 	published published
 	learner   *learner
 	fullness  fullness
+	platforms *inventory.Platforms
+	chain     chain
+	roster    roster
 	spare     bool
 	firstFit  bool
+	everyNode bool
 	recorder  verdict.Recorder
 	// features are those of the process.
 	features feature.Features
@@ -94,11 +98,11 @@ func New(shared *Shared, recorder verdict.Recorder) func(context.Context, runtim
 			return nil, err
 		}
 		features := feature.NewSchedulerFeaturesFromGates(utilfeature.DefaultFeatureGate)
-		m, err := shared.of(klog.FromContext(ctx), fh, &features)
+		m, err := shared.of(ctx, fh, &features)
 		if err != nil {
 			return nil, err
 		}
-		p := &GPUSlice{handle: fh, recorder: recorder, learner: learner, spare: *args.SpareGPUNodes, firstFit: shared.FirstFit, gpus: inventory.NewGPUs(),
+		p := &GPUSlice{handle: fh, recorder: recorder, learner: learner, spare: *args.SpareGPUNodes, firstFit: shared.FirstFit, everyNode: shared.EveryNode, gpus: inventory.NewGPUs(), platforms: inventory.NewPlatforms(),
 			features: features, distrusted: lru.New(rememberedPods), refusals: newRefusals(clock.RealClock{}), manager: m}
 		if m.claims != nil {
 			m.claims.wakers.Store(fh.ProfileName(), func() { p.wake(klog.FromContext(ctx)) })
@@ -131,6 +135,9 @@ func (p *GPUSlice) PreEnqueue(ctx context.Context, pod *v1.Pod) *fwk.Status {
 // answer for the pod as a whole, the wrapped plugin builds its allocator over the
 // whole cluster, with the devices that are planned for each node first.
 func (p *GPUSlice) PreFilter(ctx context.Context, state fwk.CycleState, pod *v1.Pod, nodes []fwk.NodeInfo) (*fwk.PreFilterResult, *fwk.Status) {
+	if adapt.IsProbe(state) {
+		return nil, nil // whose probe it is
+	}
 	asked, err := intent.Parse(pod)
 	if err != nil {
 		return nil, adapt.Refuse(err)
@@ -147,7 +154,7 @@ func (p *GPUSlice) PreFilter(ctx context.Context, state fwk.CycleState, pod *v1.
 	if p.answerable(state, pod, r) {
 		r.claims, r.onModel = true, true
 		r.distrusted = p.distrusts(pod)
-		return nil, nil
+		return p.shortlist(ctx, state, pod, &asked, r, nodes), nil
 	}
 	var result *fwk.PreFilterResult
 	var status *fwk.Status
@@ -213,6 +220,9 @@ func (p *GPUSlice) PreScore(ctx context.Context, state fwk.CycleState, pod *v1.P
 	r, err := adapt.State[*request](state, requestKey)
 	if err != nil {
 		return fwk.AsStatus(err)
+	}
+	if adapt.IsProbe(state) {
+		return fwk.NewStatus(fwk.Skip) // which asks about the others
 	}
 	differ, status := p.compare(ctx, state, pod, r, nodes)
 	if !status.IsSuccess() || differ {

@@ -1,6 +1,7 @@
 package gpuslice
 
 import (
+	"context"
 	"sync"
 
 	"k8s.io/dynamic-resource-allocation/cel"
@@ -20,6 +21,9 @@ type Shared struct {
 	// allocator takes what it would take without GPUSlice: for comparing with it
 	// where it would be too slow by itself.
 	FirstFit bool
+	// EveryNode has the other plugins look at all nodes, even at those of which
+	// GPUSlice knows that none will be chosen: to see what they say of them.
+	EveryNode bool
 
 	mu sync.Mutex
 	// source is the scheduler's own manager: one that is started again in the same
@@ -32,12 +36,12 @@ type Shared struct {
 
 // of returns the manager of one more of a scheduler's profiles. The model follows
 // the claims if DRA is on.
-func (s *Shared) of(logger klog.Logger, fh fwk.Handle, features *feature.Features) (*manager, error) {
+func (s *Shared) of(ctx context.Context, fh fwk.Handle, features *feature.Features) (*manager, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	source := fh.SharedDRAManager()
 	if s.model == nil || s.source != source {
-		if err := s.begin(logger, fh, source, features); err != nil {
+		if err := s.begin(ctx, fh, source, features); err != nil {
 			return nil, err
 		}
 	}
@@ -46,7 +50,8 @@ func (s *Shared) of(logger klog.Logger, fh fwk.Handle, features *feature.Feature
 }
 
 // begin makes the model of a scheduler.
-func (s *Shared) begin(logger klog.Logger, fh fwk.Handle, source fwk.SharedDRAManager, features *feature.Features) error {
+func (s *Shared) begin(ctx context.Context, fh fwk.Handle, source fwk.SharedDRAManager, features *feature.Features) error {
+	logger := klog.FromContext(ctx)
 	model := devices.NewModel(dynamicresources.AllocatorFeatures(*features), cel.Features{
 		EnableConsumableCapacity: features.EnableDRAConsumableCapacity, EnableListTypeAttributes: features.EnableDRAListTypeAttributes})
 	var followed *claims
@@ -57,6 +62,7 @@ func (s *Shared) begin(logger klog.Logger, fh fwk.Handle, source fwk.SharedDRAMa
 			return err
 		}
 		published = &feed{lister: source.ResourceSlices(), model: model, changes: watchSlices(logger, fh)}
+		go published.prepare(ctx, fh.SharedInformerFactory().Resource().V1().ResourceSlices().Informer().HasSynced)
 	}
 	s.source, s.model, s.claims, s.feed = source, model, followed, published
 	return nil

@@ -83,8 +83,8 @@ func (p *GPUSlice) worthOf(node *v1.Node) int64 {
 func (p *GPUSlice) watch(dra bool) error {
 	nodes := p.handle.SharedInformerFactory().Core().V1().Nodes().Informer()
 	if _, err := nodes.AddEventHandler(onChange(
-		func(node *v1.Node) { p.gpus.Observe(node) },
-		func(node *v1.Node) { p.gpus.Forget(node.Name) })); err != nil {
+		func(node *v1.Node) { p.gpus.Observe(node); p.platforms.Observe(node) },
+		func(node *v1.Node) { p.gpus.Forget(node.Name); p.platforms.Forget(node.Name) })); err != nil {
 		return fmt.Errorf("watching nodes for their GPUs: %w", err)
 	}
 	if !dra {
