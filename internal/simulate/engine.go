@@ -82,4 +82,7 @@ type Scheduler struct {
 	Journal *journal.Journal
 	// Seed decides among nodes that score alike, where the engine is asked.
 	Seed uint64
+	// EveryNode has the engine in memory show all nodes to all plugins, even where it
+	// is known beforehand that some cannot win.
+	EveryNode bool
 }

@@ -76,7 +76,7 @@ func (o *ExplainOptions) explain(ctx context.Context, in *input, c *contestant, 
 	recorder := &explain.Recorder{}
 	// again makes the cluster anew, with these pods.
 	again := func(ctx context.Context, bound, ahead, waiting []*v1.Pod) (*offline.Cluster, error) {
-		scheduler := &Scheduler{Config: c.cfg, YAML: c.yaml, Images: NewEverywhere(in.nodes), Journal: journal.New(), Seed: o.Seed}
+		scheduler := &Scheduler{Config: c.cfg, YAML: c.yaml, Images: NewEverywhere(in.nodes), Journal: journal.New(), Seed: o.Seed, EveryNode: true}
 		return clusterOf(ctx, &Cluster{Objects: in.objects, Bound: bound}, scheduler, recorder, ahead, waiting, o.Progress)
 	}
 	ahead, waiting := []*v1.Pod(nil), queue

@@ -43,7 +43,8 @@ func newMemory(ctx context.Context, c *Cluster, s *Scheduler, recorder verdict.R
 	for _, pod := range c.Bound {
 		objects = append(objects, pod)
 	}
-	registry := plugins.Registry(plugins.Shared{Recorder: recorder, Images: &archaware.Shared{Registries: s.Images}})
+	registry := plugins.Registry(plugins.Shared{Recorder: recorder,
+		Devices: &gpuslice.Shared{EveryNode: s.EveryNode}, Images: &archaware.Shared{Registries: s.Images}})
 	cluster, err := offline.New(ctx, s.Config, registry, objects...)
 	if err != nil {
 		return nil, err

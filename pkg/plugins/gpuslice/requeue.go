@@ -6,6 +6,7 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	resourceapi "k8s.io/api/resource/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/klog/v2"
 	fwk "k8s.io/kube-scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler/apis/config"
@@ -63,6 +64,9 @@ func (p *GPUSlice) afterClaimChange(next fwk.QueueingHintFn) fwk.QueueingHintFn 
 		}
 		p.manager.claims.changed(event{was, is})
 		if is != nil {
+			if !freed(was, is) && ofAnother(is, pod) {
+				return fwk.QueueSkip, nil
+			}
 			return next(logger, pod, before, after)
 		}
 		if was != nil && was.Status.Allocation != nil {
@@ -70,6 +74,30 @@ func (p *GPUSlice) afterClaimChange(next fwk.QueueingHintFn) fwk.QueueingHintFn 
 		}
 		return fwk.QueueSkip, nil
 	}
+}
+
+// freed tells whether a claim has given devices back.
+func freed(was, is *resourceapi.ResourceClaim) bool {
+	return was != nil && was.Status.Allocation != nil && is.Status.Allocation == nil
+}
+
+// ofAnother tells of a claim that was made for another pod, as nearly all are of which
+// a pod in the queue hears, without looking the pod's own claims up: every event of
+// every claim asks about every pod that waits.
+func ofAnother(claim *resourceapi.ResourceClaim, pod *v1.Pod) bool {
+	if claim.Namespace != pod.Namespace {
+		return true
+	}
+	owner := metav1.GetControllerOfNoCopy(claim)
+	if owner == nil || owner.UID == pod.UID {
+		return false
+	}
+	for i := range pod.Spec.ResourceClaims {
+		if name := pod.Spec.ResourceClaims[i].ResourceClaimName; name != nil && *name == claim.Name {
+			return false
+		}
+	}
+	return true
 }
 
 // afterPodLeft lets pods be tried again when one that was on its way to a node with

@@ -1,0 +1,111 @@
+package gpuslice
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync"
+
+	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/klog/v2"
+	fwk "k8s.io/kube-scheduler/framework"
+	"k8s.io/kubernetes/pkg/scheduler/apis/config"
+	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/names"
+
+	"plimsoll.dev/scheduler/internal/adapt"
+)
+
+// chain is what has to be known of the profile's other plugins.
+type chain struct {
+	once sync.Once
+	// framework is nil if there are no shortlists.
+	framework adapt.Framework
+	// scores are the weights of what scores.
+	scores map[string]int64
+}
+
+// Plugins of Plimsoll that are accounted for by name.
+const (
+	archAware = "ArchAware"
+	binPack   = "BinPack"
+	topology  = "Topology"
+)
+
+// understood are plugins that a Probe may ask: they change nothing but the state.
+var understood = sets.New(archAware, binPack, topology, Name,
+	names.InterPodAffinity, names.NodeAffinity, names.NodeDeclaredFeatures, names.NodeName, names.NodePorts,
+	names.NodeResourcesFit, names.NodeUnschedulable, names.NodeVolumeLimits, names.PodTopologySpread,
+	names.TaintToleration, names.VolumeBinding, names.VolumeRestrictions, names.VolumeZone)
+
+// of reads the profile when the first pod is looked at: before, not all plugins are
+// there.
+func (c *chain) of(ctx context.Context, handle fwk.Handle) *chain {
+	c.once.Do(func() {
+		if unfit := c.read(handle); unfit != "" {
+			c.framework = nil
+			klog.FromContext(ctx).Info("For pods with claims all nodes are looked at, where the best for their devices would do; that is slower in large clusters",
+				"profile", handle.ProfileName(), "why", unfit)
+		}
+	})
+	return c
+}
+
+// read says why there are no shortlists, "" if there are.
+func (c *chain) read(handle fwk.Handle) string {
+	framework, is := handle.(interface {
+		adapt.Framework
+		ListPlugins() *config.Plugins
+	})
+	if !is {
+		return "the profile's plugins cannot be listed"
+	}
+	c.framework = framework
+	c.scores = map[string]int64{}
+	plugins := framework.ListPlugins()
+	for _, scorer := range plugins.Score.Enabled {
+		c.scores[scorer.Name] = int64(scorer.Weight)
+	}
+	var strange []string
+	for _, asked := range [][]config.Plugin{plugins.PreFilter.Enabled, plugins.Filter.Enabled, plugins.PreScore.Enabled} {
+		for _, plugin := range asked {
+			if !understood.Has(plugin.Name) && !slices.Contains(strange, plugin.Name) {
+				strange = append(strange, plugin.Name)
+			}
+		}
+	}
+	var late []string
+	ours := slices.IndexFunc(plugins.PreFilter.Enabled, func(p config.Plugin) bool { return p.Name == Name })
+	for _, plugin := range plugins.PreFilter.Enabled[ours+1:] {
+		if plugin.Name == archAware || plugin.Name == topology {
+			late = append(late, plugin.Name)
+		}
+	}
+	switch {
+	case len(handle.Extenders()) > 0:
+		return "there are extenders"
+	case len(strange) > 0:
+		return "it is not known what else these plugins do: " + strings.Join(strange, ", ")
+	case len(late) > 0:
+		return "these plugins want to be enabled before " + Name + ": " + strings.Join(late, ", ")
+	case !c.decides(sets.New(names.InterPodAffinity, names.NodeAffinity, names.PodTopologySpread, topology, names.VolumeBinding)):
+		return "the scores of other plugins outweigh that of " + Name
+	}
+	return ""
+}
+
+// decides tells whether a better place in GPUSlice's order outweighs all that the
+// plugins can give that are not silent. What ArchAware and TaintToleration give is
+// the same for all nodes of a part.
+func (c *chain) decides(silent sets.Set[string]) bool {
+	var others int64
+	for name, weight := range c.scores {
+		switch name {
+		case Name, archAware, names.TaintToleration:
+		default:
+			if !silent.Has(name) {
+				others += weight * fwk.MaxNodeScore
+			}
+		}
+	}
+	return c.scores[Name] > others
+}
