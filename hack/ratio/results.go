@@ -20,7 +20,7 @@ const metric = "SchedulingThroughput/Average"
 
 // figures are the units of what is reported as it is, of benchmarks that measure any
 // of it; throughput is then reported, too.
-var figures = []string{"p99-ms", "mean-ms", "reserve-ms", "cpu-ms", "last/first", "megabytes-above-caches", "us/node"}
+var figures = []string{"p99-ms", "mean-ms", "reserve-ms", "cpu-ms", "last/first", "megabytes-above-caches", "us/node", "busy-us/node"}
 
 // comparison is what the profiles of one benchmark are compared by.
 type comparison struct {

@@ -39,8 +39,9 @@ func NewProbe(ctx context.Context, framework Framework, state fwk.CycleState, po
 	return p, nil
 }
 
-// probing is a copy of a cycle's state that plugins can tell from it. They are not
-// measured a second time.
+// probing is a copy of a cycle's state that plugins can tell from it. Plugins are not
+// measured a second time; PreFilter and PreScore as a whole are, which cannot be
+// helped.
 type probing struct{ fwk.CycleState }
 
 // Clone implements fwk.CycleState.
@@ -54,6 +55,23 @@ func (s *probing) ShouldRecordPluginMetrics() bool { return false }
 func IsProbe(state fwk.CycleState) bool {
 	_, yes := state.(*probing)
 	return yes
+}
+
+const narrowedKey fwk.StateKey = "plimsoll.dev/narrowed"
+
+type mark struct{}
+
+// Clone implements fwk.StateData.
+func (m mark) Clone() fwk.StateData { return m }
+
+// MarkNarrowed notes that the nodes that are scored are not all that fit: those that
+// were left out have worse devices.
+func MarkNarrowed(state fwk.CycleState) { state.Write(narrowedKey, mark{}) }
+
+// Narrowed tells whether that was noted.
+func Narrowed(state fwk.CycleState) bool {
+	_, err := state.Read(narrowedKey)
+	return err == nil
 }
 
 // Fits tells whether all filters let the pod onto the node. It is an error if one of

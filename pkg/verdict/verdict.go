@@ -135,7 +135,7 @@ var table = []Entry{
 		`loaded over the target: {resource} at {utilization} after placement, target {target}`,
 		"No node that the pod can go to stays within its target: more nodes, or a ceilingPercent if the pod should wait instead."},
 	{PackingOutweighed, "BinPack", Placed,
-		`preferences, topology, GPUs or architecture outweighed packing, another node packs better: {resource} at {utilization} after placement, target {target}`,
+		`preferences, topology, GPUs or architecture came before packing, another node may pack better: {resource} at {utilization} after placement, target {target}`,
 		"The pod's preferred affinities and spread constraints, soft taints, its group's domain, its zone, its GPUs or its architecture decided: all of these come before packing."},
 
 	{GroupUnknown, topology, Held,

@@ -42,6 +42,8 @@
 //	    created when the one before it is bound: what else keeps the cores busy while
 //	    thousands are being bound would count many times over. It is the mean over the
 //	    last 200 of 800 pods: expressions are compiled by then
+//	busy-us/node
+//	    the same between the batches as a whole, with all that happens besides
 //
 // hack/ratio prints them beside the ratios, and holds them to limits:
 //

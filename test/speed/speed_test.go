@@ -32,6 +32,7 @@ func BenchmarkShort(b *testing.B) { benchmark(b, shortSizes) }
 // PartitionableMIG/NNodes/round=N/profile=NAME.
 func benchmark(b *testing.B, sizes []size) {
 	const title = "PartitionableMIG"
+	busy := map[int]map[int]float64{} // by round and nodes, in seconds per pod
 	for _, s := range sizes {
 		for round := range rounds {
 			batches := slices.DeleteFunc([]batch{{profile: theirs, nodes: s.nodes, pods: s.theirPods}, {profile: ours, nodes: s.nodes, pods: s.ourPods}},
@@ -40,7 +41,14 @@ func benchmark(b *testing.B, sizes []size) {
 				slices.Reverse(batches)
 			}
 			for _, m := range batches {
-				b.Run(fmt.Sprintf("%s/%dNodes/round=%d/profile=%s", title, s.nodes, round+1, m.profile.name), func(b *testing.B) { runBatch(b, m) })
+				b.Run(fmt.Sprintf("%s/%dNodes/round=%d/profile=%s", title, s.nodes, round+1, m.profile.name), func(b *testing.B) {
+					if r := runBatch(b, m); m.profile.name == ours.name {
+						if busy[round] == nil {
+							busy[round] = map[int]float64{}
+						}
+						busy[round][s.nodes] = r.all.perPod()
+					}
+				})
 			}
 		}
 	}
@@ -49,7 +57,12 @@ func benchmark(b *testing.B, sizes []size) {
 		return
 	}
 	for round := range rounds {
-		b.Run(fmt.Sprintf("%s/Slope/round=%d/profile=%s", title, round+1, ours.name), func(b *testing.B) { slope(b, smallest, largest) })
+		b.Run(fmt.Sprintf("%s/Slope/round=%d/profile=%s", title, round+1, ours.name), func(b *testing.B) {
+			slope(b, smallest, largest)
+			if low, high := busy[round][smallest], busy[round][largest]; low > 0 && high > 0 { // else not all were chosen
+				b.ReportMetric(perNode(low, high, smallest, largest), "busy-us/node")
+			}
+		})
 	}
 }
 
@@ -66,10 +79,15 @@ func slope(b *testing.B, smallest, largest int) {
 		costs[i] = r.last.perPod()
 	}
 	b.ReportMetric(0, "ns/op")
-	b.ReportMetric((costs[1]-costs[0])*1e6/float64(largest-smallest), "us/node")
+	b.ReportMetric(perNode(costs[0], costs[1], smallest, largest), "us/node")
 }
 
-func runBatch(b *testing.B, m batch) {
+// perNode is what a further node costs in microseconds, for costs in seconds.
+func perNode(low, high float64, smallest, largest int) float64 {
+	return (high - low) * 1e6 / float64(largest-smallest)
+}
+
+func runBatch(b *testing.B, m batch) result {
 	r, err := m.run(b.Context())
 	if err != nil {
 		b.Fatal(err)
@@ -86,6 +104,7 @@ func runBatch(b *testing.B, m batch) {
 	b.ReportMetric(r.last.perPod()/r.first.perPod(), "last/first")
 	b.ReportMetric((float64(r.heapBytes)-float64(r.cachesBytes))*mega, "megabytes-above-caches")
 	b.ReportMetric(float64(r.cachesBytes)*mega, "megabytes-caches")
+	return r
 }
 
 // TestASmallBatchOfEachProfile runs everything that is measured once, and looks for

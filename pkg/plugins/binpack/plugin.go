@@ -185,6 +185,9 @@ func (p *BinPack) Reserve(_ context.Context, state fwk.CycleState, _ *v1.Pod, no
 	if top, err := adapt.State[best](state, bestKey); err == nil {
 		placed.outweighed = int64(top) > placed.reading.Score
 	}
+	if adapt.Narrowed(state) && placed.reading.Side != load.Under {
+		placed.outweighed = true // by nodes' devices; those left out may pack better
+	}
 	state.Write(placementKey, placed)
 	return nil
 }

@@ -22,6 +22,8 @@ type chain struct {
 	framework adapt.Framework
 	// scores are the weights of what scores.
 	scores map[string]int64
+	// fit: NodeResourcesFit filters.
+	fit bool
 }
 
 // Plugins of Plimsoll that are accounted for by name.
@@ -31,7 +33,8 @@ const (
 	topology  = "Topology"
 )
 
-// understood are plugins that a Probe may ask: they change nothing but the state.
+// understood are plugins that a Probe may ask: upstream's change nothing but the state,
+// and ours, where they do, look at IsProbe first.
 var understood = sets.New(archAware, binPack, topology, Name,
 	names.InterPodAffinity, names.NodeAffinity, names.NodeDeclaredFeatures, names.NodeName, names.NodePorts,
 	names.NodeResourcesFit, names.NodeUnschedulable, names.NodeVolumeLimits, names.PodTopologySpread,
@@ -65,6 +68,7 @@ func (c *chain) read(handle fwk.Handle) string {
 	for _, scorer := range plugins.Score.Enabled {
 		c.scores[scorer.Name] = int64(scorer.Weight)
 	}
+	c.fit = slices.ContainsFunc(plugins.Filter.Enabled, func(p config.Plugin) bool { return p.Name == names.NodeResourcesFit })
 	var strange []string
 	for _, asked := range [][]config.Plugin{plugins.PreFilter.Enabled, plugins.Filter.Enabled, plugins.PreScore.Enabled} {
 		for _, plugin := range asked {
@@ -108,4 +112,17 @@ func (c *chain) decides(silent sets.Set[string]) bool {
 		}
 	}
 	return c.scores[Name] > others
+}
+
+// full tells of a node that NodeResourcesFit will refuse for the sake of cores, memory
+// or the number of pods: where GPUs are left over because these are not, asking about
+// every node would take long.
+func (c *chain) full(r *request, node fwk.NodeInfo) bool {
+	if !c.fit {
+		return false
+	}
+	there, used := node.GetAllocatable(), node.GetRequested()
+	return r.cpu > 0 && r.cpu > there.GetMilliCPU()-used.GetMilliCPU() ||
+		r.memory > 0 && r.memory > there.GetMemory()-used.GetMemory() ||
+		len(node.GetPods())+1 > there.GetAllowedPodNumber()
 }

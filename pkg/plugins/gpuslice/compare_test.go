@@ -21,6 +21,7 @@ func TestNodesAreComparedInThisOrder(t *testing.T) {
 		{name: "then fewer engines", plan: planOf(devices.Cost{Isolation: 1, Memory: 20, Loss: 200, Extra: 1, Empty: 9})},
 		{name: "then the fuller GPU", plan: planOf(devices.Cost{Isolation: 1, Memory: 20, Loss: 200, Extra: 2, Empty: 3})},
 		{name: "then the emptier", plan: planOf(devices.Cost{Isolation: 1, Memory: 20, Loss: 200, Extra: 2, Empty: 4})},
+		{name: "a node in use before one that is not", plan: planOf(devices.Cost{Isolation: 1, Memory: 20, Loss: 200, Extra: 2, Empty: 4}), untouched: true},
 		{name: "a slice before a whole GPU", plan: planOf(devices.Cost{Isolation: 1, Memory: 20}), whole: true, loss: 5},
 		{name: "whole GPUs by their loss", plan: planOf(devices.Cost{Isolation: 1, Memory: 20}), whole: true, loss: 6},
 		{name: "what the model does not understand comes last"},

@@ -22,7 +22,9 @@
 //
 // The score is the same judgement across nodes: the user's own order of
 // alternatives, the smallest device that suffices, then the least loss of usable
-// room (pkg/mig for slices, pkg/share for shares, whole GPUs and sets).
+// room (pkg/mig for slices, pkg/share for shares, whole GPUs and sets), then for
+// slices a node in use. PreFilter makes a shortlist of it, so that the other plugins
+// need not look at nodes that cannot win.
 //
 // # Device plugins
 //

@@ -76,8 +76,9 @@ type GPUSlice struct {
 	// features are those of the process.
 	features feature.Features
 	refusals refusals
-	// distrusted are pods, by UID, about which model and allocator disagreed.
-	distrusted *lru.Cache
+	// distrusted are pods, by UID, about which model and allocator disagreed, and wide
+	// those that are to be shown all nodes next time.
+	distrusted, wide *lru.Cache
 }
 
 // New returns the plugin's factory. All profiles of a process share the model,
@@ -103,7 +104,7 @@ func New(shared *Shared, recorder verdict.Recorder) func(context.Context, runtim
 			return nil, err
 		}
 		p := &GPUSlice{handle: fh, recorder: recorder, learner: learner, spare: *args.SpareGPUNodes, firstFit: shared.FirstFit, everyNode: shared.EveryNode, gpus: inventory.NewGPUs(), platforms: inventory.NewPlatforms(),
-			features: features, distrusted: lru.New(rememberedPods), refusals: newRefusals(clock.RealClock{}), manager: m}
+			features: features, distrusted: lru.New(rememberedPods), wide: lru.New(rememberedPods), refusals: newRefusals(clock.RealClock{}), manager: m}
 		if m.claims != nil {
 			m.claims.wakers.Store(fh.ProfileName(), func() { p.wake(klog.FromContext(ctx)) })
 		}
@@ -205,6 +206,8 @@ func (p *GPUSlice) Filter(ctx context.Context, state fwk.CycleState, pod *v1.Pod
 func (p *GPUSlice) PostFilter(ctx context.Context, state fwk.CycleState, pod *v1.Pod, statuses fwk.NodeToStatusReader) (*fwk.PostFilterResult, *fwk.Status) {
 	r, err := adapt.State[*request](state, requestKey)
 	switch {
+	case err == nil && r.shortlisted:
+		return nil, p.lookAgain(klog.FromContext(ctx), pod)
 	case err == nil && r.onModel:
 		p.count(r.answeredBy())
 		p.refused(klog.FromContext(ctx), pod, r)

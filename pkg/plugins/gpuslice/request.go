@@ -23,9 +23,9 @@ import (
 // run before and apart from what reads it, write to it.
 type request struct {
 	uid types.UID
-	// cpu asked for, in thousandths of a core.
-	cpu int64
-	gpu intent.GPU
+	// cpu asked for, in thousandths of a core, and memory in bytes.
+	cpu, memory int64
+	gpu         intent.GPU
 
 	// claims: there is something to allocate or to check.
 	claims bool
@@ -35,6 +35,8 @@ type request struct {
 	// onModel: the model answers for the pod, and the wrapped plugin is only asked
 	// about one node at a time; distrusted: what the model says is not relied on.
 	onModel, distrusted bool
+	// shortlisted: the other plugins see the best nodes only.
+	shortlisted bool
 	// natural: devices stay in the order in which they are published.
 	natural bool
 	// asked is what the wrapped plugin answered, by node, and alike the same by what
@@ -82,7 +84,7 @@ func (r *request) checksLabels() bool {
 func (p *GPUSlice) read(pod *v1.Pod, asked *intent.Intent) *request {
 	r := &request{uid: pod.UID, gpu: asked.GPU, natural: p.firstFit}
 	resources := (&framework.PodInfo{Pod: pod}).CalculateResource()
-	r.cpu = resources.Resource.GetMilliCPU()
+	r.cpu, r.memory = resources.Resource.GetMilliCPU(), resources.Resource.GetMemory()
 	r.wants = inventory.PodGPUs(pod)
 	r.limits = devices.Limits{Memory: asked.GPU.MemoryBytes, Isolation: asked.GPU.Isolation}
 	if r.asks = p.asks(pod, r); len(r.asks) > 0 {

@@ -1,6 +1,7 @@
 package gpuslice
 
 import (
+	"cmp"
 	"context"
 	"slices"
 
@@ -38,8 +39,9 @@ const (
 // filters. All nodes as good as that one are on the list, for the other plugins to
 // choose from; none that is worse for its devices can win, see chain. What
 // may count for more than devices do, a node's platform and its soft taints, puts
-// nodes into different parts; the best of each part are on the list. A pod with a
-// preference of its own is shown all nodes.
+// nodes into different parts. Each has a best node of its own; the list ends with the
+// worst of these, and has all that are better, so that nodes are as many places apart
+// as among all. A pod with a preference of its own is shown all nodes.
 func (p *GPUSlice) shortlist(ctx context.Context, state fwk.CycleState, pod *v1.Pod, asked *intent.Intent, r *request, nodes []fwk.NodeInfo) (out *fwk.PreFilterResult) {
 	defer func() {
 		shown := shownAll
@@ -48,8 +50,11 @@ func (p *GPUSlice) shortlist(ctx context.Context, state fwk.CycleState, pod *v1.
 		}
 		metrics.Searches.WithLabelValues(p.handle.ProfileName(), shown).Inc()
 	}()
-	if p.everyNode || len(nodes) < shortlistFrom || r.distrusted || r.natural || r.units != nil || len(r.extended) > 0 ||
-		!asked.Arch.Preference.Empty() || asked.Topology.Gathers() || asked.Topology.MinPerZone > 0 || len(asked.Topology.Near) > 0 {
+	if p.everyNode || len(nodes) < shortlistFrom || r.distrusted || r.natural || r.units != nil || len(r.extended) > 0 || prefers(pod, asked) {
+		return nil
+	}
+	if _, wide := p.wide.Get(pod.UID); wide {
+		p.wide.Remove(pod.UID)
 		return nil
 	}
 	chain := p.chain.of(ctx, p.handle)
@@ -63,16 +68,31 @@ func (p *GPUSlice) shortlist(ctx context.Context, state fwk.CycleState, pod *v1.
 	chosen, err := p.narrow(ctx, chain, state, pod, s)
 	if err != nil {
 		klog.FromContext(ctx).V(4).Info("All nodes are looked at for a pod with claims", "pod", klog.KObj(pod), "why", err.Error())
+	}
+	if chosen == nil {
 		return nil
 	}
-	if len(chosen) == 0 || len(chosen) == len(nodes) {
-		return nil
-	}
+	r.shortlisted = true
+	adapt.MarkNarrowed(state)
 	return &fwk.PreFilterResult{NodeNames: chosen}
 }
 
-// narrow has the other plugins choose among the tiers. It returns nothing if they
-// have a say that outweighs the tiers.
+// prefers tells whether the pod has a preference among nodes that counts as much as
+// their devices do.
+func prefers(pod *v1.Pod, asked *intent.Intent) bool {
+	if !asked.Arch.Preference.Empty() || asked.Topology.Gathers() || asked.Topology.MinPerZone > 0 || len(asked.Topology.Near) > 0 {
+		return true
+	}
+	if a := pod.Spec.Affinity; a != nil && (a.NodeAffinity != nil && len(a.NodeAffinity.PreferredDuringSchedulingIgnoredDuringExecution) > 0 ||
+		a.PodAffinity != nil && len(a.PodAffinity.PreferredDuringSchedulingIgnoredDuringExecution) > 0 ||
+		a.PodAntiAffinity != nil && len(a.PodAntiAffinity.PreferredDuringSchedulingIgnoredDuringExecution) > 0) {
+		return true
+	}
+	return slices.ContainsFunc(pod.Spec.TopologySpreadConstraints, func(c v1.TopologySpreadConstraint) bool { return c.WhenUnsatisfiable == v1.ScheduleAnyway })
+}
+
+// narrow has the other plugins choose among the tiers. It returns nil if they have a
+// say that outweighs the tiers, or if looking at all nodes costs no more.
 func (p *GPUSlice) narrow(ctx context.Context, chain *chain, state fwk.CycleState, pod *v1.Pod, s *sorting) (sets.Set[string], error) {
 	probe, err := adapt.NewProbe(ctx, chain.framework, state, pod)
 	if err != nil {
@@ -82,7 +102,20 @@ func (p *GPUSlice) narrow(ctx context.Context, chain *chain, state fwk.CycleStat
 	if err != nil || !chain.decides(silent) {
 		return nil, err
 	}
-	return s.best(func(node fwk.NodeInfo) (bool, error) { return probe.Fits(ctx, node) })
+	best, err := s.best(func(node fwk.NodeInfo) (bool, error) { return probe.Fits(ctx, node) })
+	if err != nil || best == nil {
+		return nil, err
+	}
+	return s.choose(best), nil
+}
+
+// lookAgain has a pod that no node of its shortlist took tried again at once, with all
+// nodes: what the probe saw, such as pods that are nominated, has changed since. Nobody
+// is to be evicted for that.
+func (p *GPUSlice) lookAgain(logger klog.Logger, pod *v1.Pod) *fwk.Status {
+	p.wide.Add(pod.UID, true)
+	p.handle.Activate(logger, map[string]*v1.Pod{klog.KObj(pod).String(): pod})
+	return fwk.NewStatus(fwk.UnschedulableAndUnresolvable, "the nodes that were best for the pod's devices have changed; all are looked at next")
 }
 
 // part is what may count for more than a node's devices.
@@ -128,6 +161,8 @@ func (r *roster) open(view *devices.View, nodes int) {
 	if short := nodes - len(r.seats); short > 0 {
 		r.seats = append(r.seats, make([]seat, short)...)
 	}
+	clear(r.seats[nodes:]) // nodes that are gone are let go of
+	r.seats = r.seats[:nodes]
 }
 
 func (p *GPUSlice) seatOf(i int, view *devices.View, node *v1.Node) *seat {
@@ -148,11 +183,14 @@ func (p *GPUSlice) seatOf(i int, view *devices.View, node *v1.Node) *seat {
 // sorting is the nodes whose devices serve a pod, in their order.
 type sorting struct {
 	nodes []fwk.NodeInfo
-	// tier of each node, an index into tiers; none if it cannot serve the pod.
+	// tier of each node, an index into tiers; noTier if it cannot take the pod.
 	tier  []int32
 	tiers []tier
 	// parts are the tiers of each part, best first.
 	parts [][]int32
+	// unknown are parts with nodes of which only the allocator can tell. These come
+	// after all others.
+	unknown []bool
 }
 
 const noTier = -1
@@ -163,12 +201,12 @@ type tier struct {
 	place int64
 }
 
-// sorted puts the nodes in order. It is nil if no node can serve the pod, or if the
-// model cannot tell of some.
+// sorted puts the nodes in order. It is nil if none can take the pod.
 func (p *GPUSlice) sorted(ctx context.Context, state fwk.CycleState, pod *v1.Pod, r *request, nodes []fwk.NodeInfo) *sorting {
 	p.roster.open(r.view, len(nodes))
 	kinds := kinds{found: map[rating]int{}}
 	kindOf := make([]int32, len(nodes))
+	var unknown []int32
 	some := false
 	for i, node := range nodes {
 		kindOf[i] = noTier
@@ -177,7 +215,16 @@ func (p *GPUSlice) sorted(ctx context.Context, state fwk.CycleState, pod *v1.Pod
 		case devices.Refused:
 			continue
 		case devices.Unknown:
-			return nil
+			if r.listed {
+				return nil // it may serve an alternative that the user likes better
+			}
+			if !slices.Contains(unknown, seat.part) {
+				unknown = append(unknown, seat.part)
+			}
+			continue
+		}
+		if p.chain.full(r, node) {
+			continue
 		}
 		if !some {
 			some = true
@@ -193,67 +240,100 @@ func (p *GPUSlice) sorted(ctx context.Context, state fwk.CycleState, pod *v1.Pod
 	if !some {
 		return nil
 	}
-	return newSorting(nodes, p.roster.seats, kindOf, len(p.roster.parts), &kinds)
+	s := newSorting(nodes, p.roster.seats, kindOf, len(p.roster.parts), &kinds)
+	for _, part := range unknown {
+		s.unknown[part] = true
+	}
+	return s
 }
 
 // newSorting gathers the nodes by part and place. It takes kindOf over.
 func newSorting(nodes []fwk.NodeInfo, seats []seat, kindOf []int32, parts int, kinds *kinds) *sorting {
 	places, _ := kinds.places()
-	s := &sorting{nodes: nodes, tier: kindOf, parts: make([][]int32, parts)}
+	s := &sorting{nodes: nodes, tier: kindOf, parts: make([][]int32, parts), unknown: make([]bool, parts)}
 	index := map[tier]int32{}
 	for i, kind := range kindOf {
 		if kind == noTier {
 			continue
 		}
-		g := tier{seats[i].part, places[kind]}
-		at, known := index[g]
+		t := tier{seats[i].part, places[kind]}
+		at, known := index[t]
 		if !known {
 			at = int32(len(s.tiers)) //nolint:gosec // no more than nodes
-			index[g] = at
-			s.tiers = append(s.tiers, g)
-			s.parts[g.part] = append(s.parts[g.part], at)
+			index[t] = at
+			s.tiers = append(s.tiers, t)
+			s.parts[t.part] = append(s.parts[t.part], at)
 		}
 		s.tier[i] = at
 	}
 	for _, tiers := range s.parts {
-		slices.SortFunc(tiers, func(a, b int32) int { return int(s.tiers[a].place - s.tiers[b].place) })
+		slices.SortFunc(tiers, func(a, b int32) int { return cmp.Compare(s.tiers[a].place, s.tiers[b].place) })
 	}
 	return s
 }
 
-// best returns, of each part, the first tier of which some node fits. It is empty if
-// nothing fits, or if too many nodes would have to be asked about to tell.
-func (s *sorting) best(fits func(fwk.NodeInfo) (bool, error)) (sets.Set[string], error) {
-	chosen := sets.New[string]()
-	probes := 0
-	for _, tiers := range s.parts {
-		for _, g := range tiers {
-			found := false
-			for i := 0; i < len(s.nodes) && !found; i++ {
-				if s.tier[i] != g {
+// best returns, of each part, the place of the first tier of which some node fits,
+// noTier if none does. It is nil if nothing fits, or if that cannot be told.
+func (s *sorting) best(fits func(fwk.NodeInfo) (bool, error)) ([]int64, error) {
+	best := make([]int64, len(s.parts))
+	probes, some := 0, false
+	for part, tiers := range s.parts {
+		best[part] = noTier
+		for _, t := range tiers {
+			for i := 0; i < len(s.nodes) && best[part] == noTier; i++ {
+				if s.tier[i] != t {
 					continue
 				}
 				if probes++; probes > maxProbes {
 					return nil, nil
 				}
-				var err error
-				if found, err = fits(s.nodes[i]); err != nil {
+				fit, err := fits(s.nodes[i])
+				if err != nil {
 					return nil, err
 				}
+				if fit {
+					best[part], some = s.tiers[t].place, true
+				}
 			}
-			if found {
-				s.choose(g, chosen)
+			if best[part] != noTier {
 				break
 			}
 		}
-	}
-	return chosen, nil
-}
-
-func (s *sorting) choose(g int32, into sets.Set[string]) {
-	for i, of := range s.tier {
-		if of == g {
-			into.Insert(s.nodes[i].Node().Name)
+		if best[part] == noTier && s.unknown[part] {
+			return nil, nil
 		}
 	}
+	if !some {
+		return nil, nil
+	}
+	return best, nil
+}
+
+// choose lists the nodes between the best of their part and the worst of these. It is
+// nil if they are more than half of all.
+func (s *sorting) choose(best []int64) sets.Set[string] {
+	worst := slices.Max(best)
+	listed := func(i int) bool {
+		if s.tier[i] == noTier {
+			return false
+		}
+		t := s.tiers[s.tier[i]]
+		return best[t.part] != noTier && t.place >= best[t.part] && t.place <= worst
+	}
+	count := 0
+	for i := range s.nodes {
+		if listed(i) {
+			count++
+		}
+	}
+	if 2*count > len(s.nodes) {
+		return nil
+	}
+	chosen := make(sets.Set[string], count)
+	for i := range s.nodes {
+		if listed(i) {
+			chosen.Insert(s.nodes[i].Node().Name)
+		}
+	}
+	return chosen
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/sets"
 	fwk "k8s.io/kube-scheduler/framework"
@@ -47,41 +48,94 @@ func TestTheBestTierOfEachPartThatFits(t *testing.T) {
 	many := strings.Repeat("a1 ", maxProbes)
 	for name, c := range map[string]struct {
 		nodes, full, want string
+		unknown           int32 // a part, 0 for none
 		probes            int
 	}{
-		"the cheapest":                   {nodes: "a3 a1 a2 a1", want: "1-a1 3-a1", probes: 1},
-		"some of it is full":             {nodes: "a3 a1 a2 a1", full: "1-a1", want: "1-a1 3-a1", probes: 2},
-		"all of it is full":              {nodes: "a3 a1 a2 a1", full: "1-a1 3-a1", want: "2-a2", probes: 3},
-		"of each part":                   {nodes: "a3 c9 a1 b2 b1 c9 -", want: "1-c9 2-a1 4-b1 5-c9", probes: 3},
-		"a part that is full is left":    {nodes: "a3 b1 b2", full: "1-b1 2-b2", want: "0-a3", probes: 3},
-		"everything is full":             {nodes: "a3 b1", full: "0-a3 1-b1", probes: 2},
-		"as many as may be asked about":  {nodes: many, full: "", want: "all", probes: 1},
-		"the last that may be, fits":     {nodes: strings.Repeat("a1 ", maxProbes-1) + "a2", full: "a1", want: fmt.Sprintf("%d-a2", maxProbes-1), probes: maxProbes},
-		"one too many to be asked about": {nodes: many + "a2", full: "a1", probes: maxProbes},
+		"the cheapest":                       {nodes: "a3 a1 a2 a1", want: "1-a1 3-a1", probes: 1},
+		"some of it is full":                 {nodes: "a3 a1 a2 a1", full: "1-a1", want: "1-a1 3-a1", probes: 2},
+		"all of it is full":                  {nodes: "a3 a1 a2 a1", full: "1-a1 3-a1", want: "2-a2", probes: 3},
+		"of each part":                       {nodes: "a1 b1 a2 b2 - -", want: "0-a1 1-b1", probes: 2},
+		"and what is between them":           {nodes: "a1 b3 a2 a4 b4 - - - - -", want: "0-a1 1-b3 2-a2", probes: 2},
+		"a part that is full is left out":    {nodes: "a3 b1 b2", full: "1-b1 2-b2", want: "0-a3", probes: 3},
+		"unless some of it may fit":          {nodes: "a3 b1 b2", full: "1-b1 2-b2", unknown: 1, probes: 3},
+		"what may fit comes last":            {nodes: "a3 b1 b2 - - -", unknown: 1, want: "0-a3 1-b1 2-b2", probes: 2},
+		"everything is full":                 {nodes: "a3 b1", full: "0-a3 1-b1", probes: 2},
+		"more than half of all":              {nodes: "a1 a1 a1 a2", probes: 1},
+		"the last that may be asked fits":    {nodes: strings.Repeat("a1 ", maxProbes-1) + "a2", full: "a1", want: fmt.Sprintf("%d-a2", maxProbes-1), probes: maxProbes},
+		"too many would have to be asked":    {nodes: many + "a2", full: "a1", probes: maxProbes},
+		"those in the list need not all fit": {nodes: "a1 a1 a2 a2", full: "0-a1", want: "0-a1 1-a1", probes: 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := drawn(c.nodes)
+			s.unknown[c.unknown] = c.unknown > 0
 			probes := 0
-			got, err := s.best(func(node fwk.NodeInfo) (bool, error) {
+			best, err := s.best(func(node fwk.NodeInfo) (bool, error) {
 				probes++
 				name := node.Node().Name
 				return !slices.Contains(strings.Fields(c.full), name) && (c.full == "" || !strings.HasSuffix(name, "-"+c.full)), nil
 			})
-			want := sets.New(strings.Fields(c.want)...)
-			if c.want == "all" {
-				want = sets.New[string]()
-				for _, n := range s.nodes {
-					want.Insert(n.Node().Name)
-				}
+			var got sets.Set[string]
+			if best != nil {
+				got = s.choose(best)
 			}
-			if err != nil || len(want) != len(got) || !want.HasAll(sets.List(got)...) || probes != c.probes {
-				t.Errorf("got %v, %v after %d probes; want %v after %d", sets.List(got), err, probes, sets.List(want), c.probes)
+			if want := strings.Fields(c.want); err != nil || len(want) != len(got) || !got.HasAll(want...) || probes != c.probes {
+				t.Errorf("got %v, %v after %d probes; want %v after %d", sets.List(got), err, probes, want, c.probes)
 			}
 		})
 	}
 	broken := errors.New("a filter failed")
-	if got, err := drawn("a1 a2").best(func(fwk.NodeInfo) (bool, error) { return false, broken }); !errors.Is(err, broken) || len(got) > 0 {
+	if got, err := drawn("a1 a2").best(func(fwk.NodeInfo) (bool, error) { return false, broken }); !errors.Is(err, broken) || got != nil {
 		t.Errorf("got %v, %v; want no list and the error", got, err)
+	}
+}
+
+// TestAFullNodeIsNotAskedAbout: by what NodeResourcesFit goes by, and only if it
+// filters.
+func TestAFullNodeIsNotAskedAbout(t *testing.T) {
+	info := framework.NewNodeInfo()
+	info.SetNode(&v1.Node{Status: v1.NodeStatus{Allocatable: v1.ResourceList{
+		v1.ResourceCPU: resource.MustParse("2"), v1.ResourceMemory: resource.MustParse("1Gi"), v1.ResourcePods: resource.MustParse("1")}}})
+	for name, c := range map[string]struct {
+		asks *request
+		want bool
+	}{
+		"it fits exactly":   {&request{cpu: 2000, memory: 1 << 30}, false},
+		"too many cores":    {&request{cpu: 2001, memory: 1 << 30}, true},
+		"too much memory":   {&request{cpu: 2000, memory: 1<<30 + 1}, true},
+		"asks for no cores": {&request{memory: 1}, false},
+	} {
+		if got := (&chain{fit: true}).full(c.asks, info); got != c.want {
+			t.Errorf("%s: full is %v, want %v", name, got, c.want)
+		}
+		if (&chain{}).full(c.asks, info) {
+			t.Errorf("%s: full, though resources are not filtered", name)
+		}
+	}
+	info.AddPod(&v1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "only"}})
+	if !(&chain{fit: true}).full(&request{}, info) {
+		t.Error("want a node with as many pods as it may have to be full")
+	}
+}
+
+// TestAShortlistThatNoNodeTakesIsTriedAgainInFull: the pod neither sleeps nor evicts,
+// and sees all nodes next time, once.
+func TestAShortlistThatNoNodeTakesIsTriedAgainInFull(t *testing.T) {
+	b := newBench(t)
+	state := framework.NewCycleState()
+	r := &request{onModel: true, shortlisted: true}
+	state.Write(requestKey, r)
+	result, status := b.PostFilter(t.Context(), state, b.pod, nil)
+	if result != nil || status.Code() != fwk.UnschedulableAndUnresolvable {
+		t.Fatalf("got %v, %v; want nothing, and no other plugin to be asked", result, status)
+	}
+	if woken := b.handle.(*fakeHandle).woken; !slices.Equal(woken, []string{"default/p"}) {
+		t.Errorf("woken: %v", woken)
+	}
+	for _, wide := range []bool{true, false} {
+		if _, found := b.wide.Get(b.pod.UID); found != wide {
+			t.Errorf("to be shown all nodes: %v, want %v", found, wide)
+		}
+		b.shortlist(t.Context(), state, b.pod, &intent.Intent{}, &request{}, make([]fwk.NodeInfo, shortlistFrom))
 	}
 }
 

@@ -153,7 +153,7 @@ func (p *Topology) PreEnqueue(_ context.Context, pod *v1.Pod) *fwk.Status {
 // PreFilter reads the pod, decides where its group goes, and narrows the nodes to
 // that domain.
 func (p *Topology) PreFilter(_ context.Context, state fwk.CycleState, pod *v1.Pod, nodes []fwk.NodeInfo) (*fwk.PreFilterResult, *fwk.Status) {
-	if adapt.IsProbe(state) { // nothing is decided twice
+	if adapt.IsProbe(state) { // what was decided stands
 		if r, err := adapt.State[*request](state, requestKey); err != nil || !r.asks() && r.charges == nil {
 			return nil, fwk.NewStatus(fwk.Skip)
 		}
