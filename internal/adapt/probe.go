@@ -64,8 +64,8 @@ type mark struct{}
 // Clone implements fwk.StateData.
 func (m mark) Clone() fwk.StateData { return m }
 
-// MarkNarrowed notes that the nodes that are scored are not all that fit: those that
-// were left out have worse devices.
+// MarkNarrowed notes that the nodes that are scored may not be all that fit: some with
+// worse devices were left out.
 func MarkNarrowed(state fwk.CycleState) { state.Write(narrowedKey, mark{}) }
 
 // Narrowed tells whether that was noted.

@@ -60,8 +60,8 @@ func TestTheShortlistChangesNothing(t *testing.T) {
 			}
 		}
 	}
-	if narrowed < placed/6 || left == 0 {
-		t.Errorf("want more than a sixth of %d placed pods to be shown fewer nodes, and some pods without a place: got %d and %d", placed, narrowed, left)
+	if narrowed < placed/10 || left == 0 {
+		t.Errorf("want more than a tenth of %d placed pods to be shown fewer nodes, and some pods without a place: got %d and %d", placed, narrowed, left)
 	}
 }
 

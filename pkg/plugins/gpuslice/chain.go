@@ -91,6 +91,8 @@ func (c *chain) read(handle fwk.Handle) string {
 		return "it is not known what else these plugins do: " + strings.Join(strange, ", ")
 	case len(late) > 0:
 		return "these plugins want to be enabled before " + Name + ": " + strings.Join(late, ", ")
+	case !first(plugins.PostFilter.Enabled):
+		return Name + " wants to be enabled in postFilter, before " + names.DefaultPreemption
 	case !c.decides(sets.New(names.InterPodAffinity, names.NodeAffinity, names.PodTopologySpread, topology, names.VolumeBinding)):
 		return "the scores of other plugins outweigh that of " + Name
 	}
@@ -100,7 +102,11 @@ func (c *chain) read(handle fwk.Handle) string {
 // decides tells whether a better place in GPUSlice's order outweighs all that the
 // plugins can give that are not silent. What ArchAware and TaintToleration give is
 // the same for all nodes of a part.
-func (c *chain) decides(silent sets.Set[string]) bool {
+func (c *chain) decides(silent sets.Set[string]) bool { return c.scores[Name] > c.others(silent) }
+
+// others is the most that the plugins can give a node that are not silent, without what
+// is the same for all nodes of a part.
+func (c *chain) others(silent sets.Set[string]) int64 {
 	var others int64
 	for name, weight := range c.scores {
 		switch name {
@@ -111,7 +117,33 @@ func (c *chain) decides(silent sets.Set[string]) bool {
 			}
 		}
 	}
-	return c.scores[Name] > others
+	return others
+}
+
+// apart tells whether what differs between parts is either nothing or more than all that
+// the plugins can give that are not silent: then these decide within a part only, and
+// do not notice that some nodes are not shown to them.
+func (c *chain) apart(silent sets.Set[string]) bool {
+	step := int64(0)
+	for _, name := range []string{Name, archAware, names.TaintToleration} {
+		if silent.Has(name) && name != Name {
+			continue
+		}
+		for weight := c.scores[name]; weight != 0; { // Euclid's algorithm
+			step, weight = weight, step%weight
+		}
+	}
+	return step > c.others(silent)
+}
+
+// first tells whether GPUSlice comes before preemption, which is not to evict anybody
+// for a pod that has only been shown some nodes.
+func first(postFilters []config.Plugin) bool {
+	at := func(name string) int {
+		return slices.IndexFunc(postFilters, func(p config.Plugin) bool { return p.Name == name })
+	}
+	ours, preemption := at(Name), at(names.DefaultPreemption)
+	return ours >= 0 && (preemption < 0 || ours < preemption)
 }
 
 // full tells of a node that NodeResourcesFit will refuse for the sake of cores, memory

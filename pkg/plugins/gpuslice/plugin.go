@@ -207,6 +207,7 @@ func (p *GPUSlice) PostFilter(ctx context.Context, state fwk.CycleState, pod *v1
 	r, err := adapt.State[*request](state, requestKey)
 	switch {
 	case err == nil && r.shortlisted:
+		p.count(r.answeredBy())
 		return nil, p.lookAgain(klog.FromContext(ctx), pod)
 	case err == nil && r.onModel:
 		p.count(r.answeredBy())

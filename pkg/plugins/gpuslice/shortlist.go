@@ -65,7 +65,7 @@ func (p *GPUSlice) shortlist(ctx context.Context, state fwk.CycleState, pod *v1.
 	if s == nil {
 		return nil
 	}
-	chosen, err := p.narrow(ctx, chain, state, pod, s)
+	chosen, left, err := p.narrow(ctx, chain, state, pod, s)
 	if err != nil {
 		klog.FromContext(ctx).V(4).Info("All nodes are looked at for a pod with claims", "pod", klog.KObj(pod), "why", err.Error())
 	}
@@ -73,13 +73,18 @@ func (p *GPUSlice) shortlist(ctx context.Context, state fwk.CycleState, pod *v1.
 		return nil
 	}
 	r.shortlisted = true
-	adapt.MarkNarrowed(state)
+	if left {
+		adapt.MarkNarrowed(state)
+	}
 	return &fwk.PreFilterResult{NodeNames: chosen}
 }
 
 // prefers tells whether the pod has a preference among nodes that counts as much as
-// their devices do.
+// their devices do, or belongs to a group, of which others wait while it looks again.
 func prefers(pod *v1.Pod, asked *intent.Intent) bool {
+	if group, found := intent.GroupOf(pod, &asked.Topology); found && group.Key.Kind != intent.GroupByOwner {
+		return true
+	}
 	if !asked.Arch.Preference.Empty() || asked.Topology.Gathers() || asked.Topology.MinPerZone > 0 || len(asked.Topology.Near) > 0 {
 		return true
 	}
@@ -91,27 +96,41 @@ func prefers(pod *v1.Pod, asked *intent.Intent) bool {
 	return slices.ContainsFunc(pod.Spec.TopologySpreadConstraints, func(c v1.TopologySpreadConstraint) bool { return c.WhenUnsatisfiable == v1.ScheduleAnyway })
 }
 
-// narrow has the other plugins choose among the tiers. It returns nil if they have a
-// say that outweighs the tiers, or if looking at all nodes costs no more.
-func (p *GPUSlice) narrow(ctx context.Context, chain *chain, state fwk.CycleState, pod *v1.Pod, s *sorting) (sets.Set[string], error) {
+// narrow has the other plugins choose among the tiers, and tells whether some that may
+// fit are left out. It returns nil if they have a say that outweighs the tiers, or if
+// looking at all nodes costs no more.
+func (p *GPUSlice) narrow(ctx context.Context, chain *chain, state fwk.CycleState, pod *v1.Pod, s *sorting) (chosen sets.Set[string], left bool, err error) {
 	probe, err := adapt.NewProbe(ctx, chain.framework, state, pod)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	silent, err := probe.Silent(ctx, s.nodes[:1])
 	if err != nil || !chain.decides(silent) {
-		return nil, err
+		return nil, false, err
 	}
 	best, err := s.best(func(node fwk.NodeInfo) (bool, error) { return probe.Fits(ctx, node) })
-	if err != nil || best == nil {
-		return nil, err
+	if err != nil || best == nil || !chain.apart(silent) && several(best) {
+		return nil, false, err
 	}
-	return s.choose(best), nil
+	chosen, left = s.choose(best)
+	return chosen, left, nil
 }
 
-// lookAgain has a pod that no node of its shortlist took tried again at once, with all
-// nodes: what the probe saw, such as pods that are nominated, has changed since. Nobody
-// is to be evicted for that.
+// several tells whether there is more than one part with a node that fits.
+func several(best []int64) bool {
+	parts := 0
+	for _, place := range best {
+		if place != noTier {
+			parts++
+		}
+	}
+	return parts > 1
+}
+
+// lookAgain has a pod that no node of its shortlist took tried again with all nodes, as
+// soon as nothing else is in the queue and after its back-off at the latest: what
+// the probe saw, such as pods that are nominated, has changed since. Nobody is to be
+// evicted for that.
 func (p *GPUSlice) lookAgain(logger klog.Logger, pod *v1.Pod) *fwk.Status {
 	p.wide.Add(pod.UID, true)
 	p.handle.Activate(logger, map[string]*v1.Pod{klog.KObj(pod).String(): pod})
@@ -309,31 +328,30 @@ func (s *sorting) best(fits func(fwk.NodeInfo) (bool, error)) ([]int64, error) {
 	return best, nil
 }
 
-// choose lists the nodes between the best of their part and the worst of these. It is
-// nil if they are more than half of all.
-func (s *sorting) choose(best []int64) sets.Set[string] {
+// choose lists the nodes between the best of their part and the worst of these, and
+// tells whether it leaves out some that may fit. It is nil if more than half of all
+// would be listed, or more places than scores can tell apart.
+func (s *sorting) choose(best []int64) (chosen sets.Set[string], left bool) {
 	worst := slices.Max(best)
-	listed := func(i int) bool {
+	if worst >= fwk.MaxNodeScore {
+		return nil, false
+	}
+	left = slices.Contains(s.unknown, true)
+	list := make([]string, 0, len(s.nodes)/2)
+	for i, node := range s.nodes {
 		if s.tier[i] == noTier {
-			return false
+			continue
 		}
 		t := s.tiers[s.tier[i]]
-		return best[t.part] != noTier && t.place >= best[t.part] && t.place <= worst
-	}
-	count := 0
-	for i := range s.nodes {
-		if listed(i) {
-			count++
+		switch {
+		case best[t.part] == noTier, t.place < best[t.part]: // asked about, in vain
+		case t.place > worst:
+			left = true
+		case len(list) == cap(list):
+			return nil, false
+		default:
+			list = append(list, node.Node().Name)
 		}
 	}
-	if 2*count > len(s.nodes) {
-		return nil
-	}
-	chosen := make(sets.Set[string], count)
-	for i := range s.nodes {
-		if listed(i) {
-			chosen.Insert(s.nodes[i].Node().Name)
-		}
-	}
-	return chosen
+	return sets.New(list...), left
 }

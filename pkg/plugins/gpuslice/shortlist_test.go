@@ -48,22 +48,24 @@ func TestTheBestTierOfEachPartThatFits(t *testing.T) {
 	many := strings.Repeat("a1 ", maxProbes)
 	for name, c := range map[string]struct {
 		nodes, full, want string
+		left              bool  // some that may fit
 		unknown           int32 // a part, 0 for none
 		probes            int
 	}{
-		"the cheapest":                       {nodes: "a3 a1 a2 a1", want: "1-a1 3-a1", probes: 1},
-		"some of it is full":                 {nodes: "a3 a1 a2 a1", full: "1-a1", want: "1-a1 3-a1", probes: 2},
-		"all of it is full":                  {nodes: "a3 a1 a2 a1", full: "1-a1 3-a1", want: "2-a2", probes: 3},
-		"of each part":                       {nodes: "a1 b1 a2 b2 - -", want: "0-a1 1-b1", probes: 2},
-		"and what is between them":           {nodes: "a1 b3 a2 a4 b4 - - - - -", want: "0-a1 1-b3 2-a2", probes: 2},
+		"the cheapest":                       {nodes: "a3 a1 a2 a1", want: "1-a1 3-a1", left: true, probes: 1},
+		"some of it is full":                 {nodes: "a3 a1 a2 a1", full: "1-a1", want: "1-a1 3-a1", left: true, probes: 2},
+		"all of it is full":                  {nodes: "a3 a1 a2 a1", full: "1-a1 3-a1", want: "2-a2", left: true, probes: 3},
+		"of each part":                       {nodes: "a1 b1 a2 b2 - -", want: "0-a1 1-b1", left: true, probes: 2},
+		"and what is between them":           {nodes: "a1 b3 a2 a4 b4 - - - - -", want: "0-a1 1-b3 2-a2", left: true, probes: 2},
+		"all that fit":                       {nodes: "a1 a1 - -", want: "0-a1 1-a1", probes: 1},
 		"a part that is full is left out":    {nodes: "a3 b1 b2", full: "1-b1 2-b2", want: "0-a3", probes: 3},
 		"unless some of it may fit":          {nodes: "a3 b1 b2", full: "1-b1 2-b2", unknown: 1, probes: 3},
-		"what may fit comes last":            {nodes: "a3 b1 b2 - - -", unknown: 1, want: "0-a3 1-b1 2-b2", probes: 2},
+		"what may fit comes last":            {nodes: "a3 b1 b2 - - -", unknown: 1, want: "0-a3 1-b1 2-b2", left: true, probes: 2},
 		"everything is full":                 {nodes: "a3 b1", full: "0-a3 1-b1", probes: 2},
 		"more than half of all":              {nodes: "a1 a1 a1 a2", probes: 1},
 		"the last that may be asked fits":    {nodes: strings.Repeat("a1 ", maxProbes-1) + "a2", full: "a1", want: fmt.Sprintf("%d-a2", maxProbes-1), probes: maxProbes},
 		"too many would have to be asked":    {nodes: many + "a2", full: "a1", probes: maxProbes},
-		"those in the list need not all fit": {nodes: "a1 a1 a2 a2", full: "0-a1", want: "0-a1 1-a1", probes: 2},
+		"those in the list need not all fit": {nodes: "a1 a1 a2 a2", full: "0-a1", want: "0-a1 1-a1", left: true, probes: 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := drawn(c.nodes)
@@ -75,8 +77,12 @@ func TestTheBestTierOfEachPartThatFits(t *testing.T) {
 				return !slices.Contains(strings.Fields(c.full), name) && (c.full == "" || !strings.HasSuffix(name, "-"+c.full)), nil
 			})
 			var got sets.Set[string]
+			left := false
 			if best != nil {
-				got = s.choose(best)
+				got, left = s.choose(best)
+			}
+			if left != c.left {
+				t.Errorf("nodes that may fit are left out: %v, want %v", left, c.left)
 			}
 			if want := strings.Fields(c.want); err != nil || len(want) != len(got) || !got.HasAll(want...) || probes != c.probes {
 				t.Errorf("got %v, %v after %d probes; want %v after %d", sets.List(got), err, probes, want, c.probes)
@@ -216,8 +222,8 @@ func TestWhichProfilesHaveShortlists(t *testing.T) {
 	}
 	fine := func() *fakeFramework {
 		return &fakeFramework{plugins: config.Plugins{PreFilter: set("NodeAffinity", "Topology", "ArchAware", "GPUSlice", "BinPack"),
-			Filter: set("ArchAware", "NodeResourcesFit", "GPUSlice"),
-			Score:  weigh(map[string]int32{"GPUSlice": 202, "BinPack": 1, "ArchAware": 101, "TaintToleration": 303, "NodeAffinity": 202})}}
+			Filter: set("ArchAware", "NodeResourcesFit", "GPUSlice"), PostFilter: set("Topology", "GPUSlice", "DefaultPreemption"),
+			Score: weigh(map[string]int32{"GPUSlice": 202, "BinPack": 1, "ArchAware": 101, "TaintToleration": 303, "NodeAffinity": 202})}}
 	}
 	for name, c := range map[string]struct {
 		change func(*fakeFramework)
@@ -229,6 +235,10 @@ func TestWhichProfilesHaveShortlists(t *testing.T) {
 			"Secret"},
 		"Topology behind GPUSlice": {func(f *fakeFramework) { f.plugins.PreFilter = set("ArchAware", "GPUSlice", "Topology") },
 			"before GPUSlice: Topology"},
+		"preemption before GPUSlice": {func(f *fakeFramework) { f.plugins.PostFilter = set("DefaultPreemption", "GPUSlice") },
+			"before DefaultPreemption"},
+		"no postFilter of GPUSlice's": {func(f *fakeFramework) { f.plugins.PostFilter = set("DefaultPreemption") },
+			"before DefaultPreemption"},
 		"packing that outweighs it": {func(f *fakeFramework) {
 			f.plugins.Score = weigh(map[string]int32{"GPUSlice": 100, "BinPack": 1})
 		}, "outweigh"},
@@ -251,7 +261,15 @@ func TestWhichProfilesHaveShortlists(t *testing.T) {
 	}
 	var shipped chain
 	shipped.read(fine())
-	if quiet := sets.New("NodeAffinity"); !shipped.decides(quiet) || shipped.decides(sets.New[string]()) {
+	quiet := sets.New("NodeAffinity")
+	if !shipped.decides(quiet) || shipped.decides(sets.New[string]()) {
 		t.Error("want GPUSlice to decide where the pod has no preferred affinity, and only there")
+	}
+	if !shipped.apart(quiet) {
+		t.Error("want parts to be apart by the shipped weights, which are multiples of 101")
+	}
+	shipped.scores["TaintToleration"] = 3
+	if shipped.apart(quiet) || !shipped.apart(quiet.Clone().Insert("TaintToleration")) {
+		t.Error("want parts not to be apart by upstream's weight of soft taints, unless these are silent")
 	}
 }
