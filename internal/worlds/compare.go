@@ -259,10 +259,19 @@ func (c *cluster) unordered() bool {
 }
 
 // random: the order of slices, or of pools, decides the verdict: which slice is asked
-// how many there are, for which the model must not answer, or whether a device is met
-// on which a selector fails.
+// how many there are, or whether of all the devices that are tied by a constraint one
+// is met first that is in use or one that differs, for both of which the model must not
+// answer; or whether a device is met on which a selector fails.
 func (c *cluster) random(n *v1.Node, answer devices.Answer) bool {
-	return c.unordered() && c.selectorFails(n) || answer == devices.Unknown && c.countsDiffer(reachOf(c.Slices, n))
+	return c.unordered() && (c.selectorFails(n) || answer == devices.Unknown && c.tiesAll()) ||
+		answer == devices.Unknown && c.countsDiffer(reachOf(c.Slices, n))
+}
+
+// tiesAll tells whether some claim asks for all devices under a constraint.
+func (c *cluster) tiesAll() bool {
+	return slices.ContainsFunc(c.Claims, func(claim *resourceapi.ResourceClaim) bool {
+		return len(claim.Spec.Devices.Constraints) > 0 && asksForAll(&Case{Claims: []*resourceapi.ResourceClaim{claim}})
+	})
 }
 
 // judgeScope compares the verdict within the scope with that of the whole cluster.

@@ -204,6 +204,36 @@ func TestOrderDecidesWhereTheModelDoesNotAnswer(t *testing.T) {
 	}
 }
 
+// TestTheOldestAllocatorIsOfTwoMinds: it walks pools as a Go map has them. Of all
+// devices, tied by an attribute, it meets first one that is in use, and finds nothing,
+// or one that differs, and fails.
+func TestTheOldestAllocatorIsOfTwoMinds(t *testing.T) {
+	numa := resourceapi.FullyQualifiedName(numaAttribute)
+	gpus := poolOn("a", gpuDriver, "a", 0, "gpu-0", "gpu-1")
+	for i := range gpus[0].Spec.Devices {
+		gpus[0].Spec.Devices[i].Attributes = map[resourceapi.QualifiedName]resourceapi.DeviceAttribute{numaAttribute: {IntValue: ptr.To(int64(i))}}
+	}
+	w := small(claimOf(0, func(c *resourceapi.DeviceClaim) {
+		c.Constraints = []resourceapi.DeviceConstraint{{MatchAttribute: &numa}}
+	}), gpus, poolOn("a", nicDriver, "shared", 0, "port"))
+	w.Allocated.AllocatedDevices.Insert(structured.MakeDeviceID(nicDriver, "shared", "port"))
+	w.Features.ConsumableCapacity, w.Features.DeviceBindingAndStatus, w.Features.ListTypeAttributes = false, false, false
+	judge, seen := NewJudge(), map[verdict]bool{}
+	for range 500 {
+		o, err := judge.celOf.oracle(w, w.Slices, w.Allocated)
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen[o.ask(w.Nodes[0]).verdict] = true
+		if d := judge.Compare(w); d != nil {
+			t.Fatal(d)
+		}
+	}
+	if !seen[nothing] || !seen[failed] {
+		t.Errorf("it always says %v: nothing has to be excused any more", seen)
+	}
+}
+
 // TestTheJudgeSeesWhatIsWrong: a scope that lacks what is in use, and an allocator
 // that is told of fewer claims, are disagreements.
 func TestTheJudgeSeesWhatIsWrong(t *testing.T) {
