@@ -113,7 +113,7 @@ func (c *chain) others(silent sets.Set[string]) int64 {
 		case Name, archAware, names.TaintToleration:
 		default:
 			if !silent.Has(name) {
-				others += weight * fwk.MaxNodeScore
+				others += weight * fwk.MaxScore
 			}
 		}
 	}

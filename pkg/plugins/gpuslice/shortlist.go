@@ -333,7 +333,7 @@ func (s *sorting) best(fits func(fwk.NodeInfo) (bool, error)) ([]int64, error) {
 // would be listed, or more places than scores can tell apart.
 func (s *sorting) choose(best []int64) (chosen sets.Set[string], left bool) {
 	worst := slices.Max(best)
-	if worst >= fwk.MaxNodeScore {
+	if worst >= fwk.MaxScore {
 		return nil, false
 	}
 	left = slices.Contains(s.unknown, true)
