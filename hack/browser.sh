@@ -6,18 +6,19 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# chromium prints the path of a Chromium or Chrome, if there is one.
-chromium() {
+# find_browser prints the path of a Chromium or Chrome, if there is one.
+# `type -P` looks for files only: `command -v` is content with a function too.
+find_browser() {
 	local name
 	for name in "${PLIMSOLL_CHROMIUM:-}" chromium chromium-browser google-chrome google-chrome-stable; do
-		if [[ -n $name ]] && command -v "$name"; then
+		if [[ -n $name ]] && type -P "$name"; then
 			return
 		fi
 	done
 	return 1
 }
 
-if ! chromium >/dev/null; then
+if ! find_browser >/dev/null; then
 	if ! command -v apt-get >/dev/null || ((EUID != 0)); then
 		echo "no Chromium found: install it (Debian: apt-get install chromium), or set PLIMSOLL_CHROMIUM to its path" >&2
 		exit 1
@@ -25,7 +26,7 @@ if ! chromium >/dev/null; then
 	apt-get update -qq
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core
 fi
-PLIMSOLL_CHROMIUM=$(chromium)
+PLIMSOLL_CHROMIUM=$(find_browser)
 export PLIMSOLL_CHROMIUM
 
 if [[ -z ${PLIMSOLL_REPORT:-} ]]; then
