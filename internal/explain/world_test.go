@@ -18,6 +18,7 @@ import (
 	"plimsoll.dev/scheduler/internal/testkit"
 	"plimsoll.dev/scheduler/pkg/plugins"
 	"plimsoll.dev/scheduler/pkg/plugins/archaware"
+	"plimsoll.dev/scheduler/pkg/plugins/claimgate"
 	"plimsoll.dev/scheduler/pkg/plugins/gpuslice"
 	"plimsoll.dev/scheduler/pkg/plugins/topology"
 )
@@ -99,7 +100,7 @@ func (w *world) open(t testing.TB, empty bool) *offline.Cluster {
 		Recorder: &w.recorder, Images: &archaware.Shared{Registries: depot}}), w.objects(t, empty)...)
 	check(t, err)
 	t.Cleanup(c.Close)
-	c.AskOnce(topology.Name, gpuslice.Name, names.SchedulingGates)
+	c.AskOnce(topology.Name, claimgate.Name, gpuslice.Name, names.SchedulingGates)
 	return c
 }
 

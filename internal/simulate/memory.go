@@ -15,6 +15,7 @@ import (
 	"plimsoll.dev/scheduler/internal/offline"
 	"plimsoll.dev/scheduler/pkg/plugins"
 	"plimsoll.dev/scheduler/pkg/plugins/archaware"
+	"plimsoll.dev/scheduler/pkg/plugins/claimgate"
 	"plimsoll.dev/scheduler/pkg/plugins/gpuslice"
 	"plimsoll.dev/scheduler/pkg/plugins/topology"
 	"plimsoll.dev/scheduler/pkg/verdict"
@@ -50,7 +51,7 @@ func newMemory(ctx context.Context, c *Cluster, s *Scheduler, recorder verdict.R
 		return nil, err
 	}
 	cluster.WriteClaims()
-	cluster.AskOnce(topology.Name, gpuslice.Name, names.DynamicResources, names.SchedulingGates)
+	cluster.AskOnce(topology.Name, claimgate.Name, gpuslice.Name, names.DynamicResources, names.SchedulingGates)
 	rnd := rand.New(rand.NewPCG(s.Seed, 1))
 	return &Memory{cluster: cluster, journal: s.Journal,
 		choose: func(_ *v1.Pod, best []string) string { return best[rnd.IntN(len(best))] }}, nil

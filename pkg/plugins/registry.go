@@ -8,6 +8,7 @@ import (
 
 	"plimsoll.dev/scheduler/pkg/plugins/archaware"
 	"plimsoll.dev/scheduler/pkg/plugins/binpack"
+	"plimsoll.dev/scheduler/pkg/plugins/claimgate"
 	"plimsoll.dev/scheduler/pkg/plugins/gpuslice"
 	"plimsoll.dev/scheduler/pkg/plugins/topology"
 	"plimsoll.dev/scheduler/pkg/verdict"
@@ -44,6 +45,7 @@ func Registry(shared Shared) frameworkruntime.Registry {
 		archaware.Name: archaware.New(shared.Images, shared.Recorder),
 		gpuslice.Name:  gpuslice.New(shared.Devices, shared.Recorder),
 		binpack.Name:   binpack.New(shared.Recorder),
+		claimgate.Name: claimgate.New,
 	}
 }
 

@@ -43,6 +43,10 @@ const (
 	PeersElsewhere   Code = "PeersElsewhere"
 	HintsDropped     Code = "HintsDropped"
 
+	ClaimUnmade   Code = "ClaimUnmade"
+	ClaimMissing  Code = "ClaimMissing"
+	ClaimUnusable Code = "ClaimUnusable"
+
 	DevicesMissing           Code = "DevicesMissing"
 	DevicePoolUnusable       Code = "DevicePoolUnusable"
 	DeviceClassMissing       Code = "DeviceClassMissing"
@@ -251,6 +255,16 @@ var table = []Entry{
 		`{architecture}: chosen by the pod itself, although image {image} has only {platforms}`,
 		"The pod's own nodeSelector or affinity wins over what its images say. If it crashes with exec format error, they were right."},
 
+	{ClaimUnmade, claimGate, Held,
+		`waiting for a resource claim made of template {template}`,
+		"kube-controller-manager making it. If it does not, an event of the pod says why: mostly there is no such template in the namespace."},
+	{ClaimMissing, claimGate, Held,
+		`waiting for resource claim {claim}, which does not exist`,
+		"The claim being created in the pod's namespace."},
+	{ClaimUnusable, claimGate, Held,
+		`waiting for another resource claim {claim}: {why}`,
+		"The claim being deleted and created anew for this pod."},
+
 	{DevicesMissing, gpuSlice, Refused,
 		`node(s) publish no devices for claims`,
 		"A node whose DRA driver publishes ResourceSlices."},
@@ -323,6 +337,7 @@ var table = []Entry{
 
 const (
 	archAware = "ArchAware"
+	claimGate = "ClaimGate"
 	gpuSlice  = "GPUSlice"
 	topology  = "Topology"
 )

@@ -29,7 +29,14 @@ const smallest = 7
 // and a template for the smallest slice of one.
 func sliced(t *testing.T, gpus ...int) *cluster {
 	t.Helper()
-	c := start(t, "cpu-01 cpu=64 memory=256Gi")
+	t.Parallel()
+	return slicedAlone(t, gpus...)
+}
+
+// slicedAlone is sliced for a test that runs beside no other.
+func slicedAlone(t *testing.T, gpus ...int) *cluster {
+	t.Helper()
+	c := launch(t, "cpu-01 cpu=64 memory=256Gi")
 	for _, class := range fleet.DeviceClasses() {
 		if _, err := c.client.ResourceV1().DeviceClasses().Create(t.Context(), class, metav1.CreateOptions{}); err != nil {
 			t.Fatal(err)

@@ -14,7 +14,11 @@ import (
 	"os"
 	"slices"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/yaml"
+
 	"plimsoll.dev/scheduler/internal/replay"
+	"plimsoll.dev/scheduler/pkg/plugins/claimgate"
 )
 
 // Path is that of the results, from the root of the repository.
@@ -63,9 +67,37 @@ type Inputs struct {
 // Digest is the SHA-256 of data in hexadecimal.
 func Digest(data []byte) string { return fmt.Sprintf("%x", sha256.Sum256(data)) }
 
-// ConfigOf is the digest of a policy. Whether it is quick changes nothing in what
-// comes of it.
-func ConfigOf(p replay.Policy) string { return Digest(p.Config) }
+// ConfigOf is the digest of what decides in a policy: comments do not, whether it is
+// quick changes nothing in what comes of it, and ClaimGate judges no node.
+func ConfigOf(p replay.Policy) string {
+	var config map[string]any
+	if err := yaml.Unmarshal(p.Config, &config); err != nil {
+		return Digest(p.Config)
+	}
+	profiles, _, _ := unstructured.NestedSlice(config, "profiles")
+	for _, profile := range profiles {
+		fields, _ := profile.(map[string]any)
+		enabled, found, _ := unstructured.NestedSlice(fields, "plugins", "multiPoint", "enabled")
+		if !found {
+			continue
+		}
+		enabled = slices.DeleteFunc(enabled, func(one any) bool {
+			plugin, _ := one.(map[string]any)
+			return plugin["name"] == claimgate.Name
+		})
+		if err := unstructured.SetNestedSlice(fields, enabled, "plugins", "multiPoint", "enabled"); err != nil {
+			return Digest(p.Config)
+		}
+	}
+	if profiles != nil {
+		config["profiles"] = profiles
+	}
+	canonical, err := json.Marshal(config)
+	if err != nil {
+		return Digest(p.Config)
+	}
+	return Digest(canonical)
+}
 
 // Result is what one run came to.
 type Result struct {

@@ -30,6 +30,7 @@ type chain struct {
 const (
 	archAware = "ArchAware"
 	binPack   = "BinPack"
+	claimGate = "ClaimGate"
 	topology  = "Topology"
 )
 

@@ -3,6 +3,7 @@ package gpuslice
 import (
 	"context"
 	"fmt"
+	"sync"
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -72,7 +73,9 @@ type GPUSlice struct {
 	spare     bool
 	firstFit  bool
 	everyNode bool
-	recorder  verdict.Recorder
+	// gated: ClaimGate is in the profile. It is known when all plugins are made.
+	gated    func() bool
+	recorder verdict.Recorder
 	// features are those of the process.
 	features feature.Features
 	refusals refusals
@@ -105,6 +108,7 @@ func New(shared *Shared, recorder verdict.Recorder) func(context.Context, runtim
 		}
 		p := &GPUSlice{handle: fh, recorder: recorder, learner: learner, spare: *args.SpareGPUNodes, firstFit: shared.FirstFit, everyNode: shared.EveryNode, gpus: inventory.NewGPUs(), platforms: inventory.NewPlatforms(),
 			features: features, distrusted: lru.New(rememberedPods), wide: lru.New(rememberedPods), refusals: newRefusals(clock.RealClock{}), manager: m}
+		p.gated = sync.OnceValue(func() bool { return runs(fh, claimGate) })
 		if m.claims != nil {
 			m.claims.wakers.Store(fh.ProfileName(), func() { p.wake(klog.FromContext(ctx)) })
 		}
@@ -127,8 +131,12 @@ func New(shared *Shared, recorder verdict.Recorder) func(context.Context, runtim
 // Name implements fwk.Plugin.
 func (p *GPUSlice) Name() string { return Name }
 
-// PreEnqueue keeps pods whose claims do not exist yet out of the queue.
+// PreEnqueue keeps pods whose claims do not exist yet out of the queue, unless
+// ClaimGate does.
 func (p *GPUSlice) PreEnqueue(ctx context.Context, pod *v1.Pod) *fwk.Status {
+	if p.gated() {
+		return nil
+	}
 	return p.dra.PreEnqueue(ctx, pod)
 }
 

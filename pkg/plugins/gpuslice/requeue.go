@@ -3,6 +3,7 @@ package gpuslice
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	v1 "k8s.io/api/core/v1"
 	resourceapi "k8s.io/api/resource/v1"
@@ -119,21 +120,27 @@ func (p *GPUSlice) afterPodLeft(_ klog.Logger, _ *v1.Pod, before, _ any) (fwk.Qu
 
 // alone makes sure that the profile does not run DynamicResources as well.
 func (p *GPUSlice) alone() error {
-	framework, ok := p.handle.(interface{ ListPlugins() *config.Plugins })
+	if runs(p.handle, names.DynamicResources) {
+		return fmt.Errorf("profile %q enables %s beside %s, which does its work: disable it (plugins.multiPoint.disabled)",
+			p.handle.ProfileName(), names.DynamicResources, Name)
+	}
+	return nil
+}
+
+// runs tells whether the profile runs a plugin at a point where claims count.
+func runs(handle fwk.Handle, name string) bool {
+	framework, ok := handle.(interface{ ListPlugins() *config.Plugins })
 	if !ok {
-		return nil
+		return false
 	}
 	plugins := framework.ListPlugins()
 	for _, set := range []config.PluginSet{plugins.PreEnqueue, plugins.PreFilter, plugins.Filter, plugins.PostFilter,
 		plugins.Score, plugins.Reserve, plugins.PreBind} {
-		for _, enabled := range set.Enabled {
-			if enabled.Name == names.DynamicResources {
-				return fmt.Errorf("profile %q enables %s beside %s, which does its work: disable it (plugins.multiPoint.disabled)",
-					p.handle.ProfileName(), names.DynamicResources, Name)
-			}
+		if slices.ContainsFunc(set.Enabled, func(one config.Plugin) bool { return one.Name == name }) {
+			return true
 		}
 	}
-	return nil
+	return false
 }
 
 // afterOwnChange sees every update of every pod, and asks first whose it is.

@@ -1,0 +1,21 @@
+// Package claimgate keeps pods out of the queue until their ResourceClaims exist,
+// and lets each in by itself.
+//
+// DynamicResources does the same, but has the queue wake the pods: every change of
+// every claim asks about every pod that waits. With 2,500 pods that wait for claims
+// made of a template, that is half of what a scheduler does (docs/design/0005). The
+// queue spares pods the events that the plugin which holds them has not registered,
+// and this one registers none of claims:
+//
+//	pod            created            named in status            gets in
+//	                  │ held              │ claim there? ── yes ────▶
+//	claim          ───┴─── created ───────┴──── no: created ────────▶
+//
+// When a claim is new, the pods that name it are found by an index and activated.
+//
+// Inputs: the pod's claims and its status, the claims that the scheduler knows.
+// Reasons: ClaimUnmade, ClaimMissing, ClaimUnusable of pkg/verdict.
+//
+// A profile without it loses nothing but time: GPUSlice, as DynamicResources, holds
+// such pods itself.
+package claimgate
