@@ -1,5 +1,5 @@
 // Command scheduler is kube-scheduler with Plimsoll's plugins: the same flags,
-// endpoints and configuration, and four more plugins to name in a profile.
+// endpoints and configuration, and more plugins to name in a profile.
 package main
 
 import (

@@ -262,8 +262,8 @@ var table = []Entry{
 		`waiting for resource claim {claim}, which does not exist`,
 		"The claim being created in the pod's namespace."},
 	{ClaimUnusable, claimGate, Held,
-		`waiting for another resource claim {claim}: {why}`,
-		"The claim being deleted and created anew for this pod."},
+		`resource claim {claim} cannot be used: {why}`,
+		"A claim of that name that was made for this pod: one that is another's has to be deleted first."},
 
 	{DevicesMissing, gpuSlice, Refused,
 		`node(s) publish no devices for claims`,

@@ -54,8 +54,8 @@ func (k Key) String() string {
 	return fmt.Sprintf("%s/%s/%s/%s/%d", k.Experiment, k.List, k.Policy, mix, k.Seed)
 }
 
-// Inputs are what a result was made from, by SHA-256 in hexadecimal: the scheduler
-// configuration, the files of the trace and, where GPUs are scored, what the model
+// Inputs are what a result was made from, by SHA-256 in hexadecimal: what decides in
+// the scheduler configuration (ConfigOf), the files of the trace and, where GPUs are scored, what the model
 // of them decides (share.Fingerprint).
 type Inputs struct {
 	Config string `json:"config"`

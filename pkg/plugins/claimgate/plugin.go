@@ -3,8 +3,10 @@ package claimgate
 import (
 	"context"
 	"fmt"
+	"sync"
 
 	v1 "k8s.io/api/core/v1"
+	resourceapi "k8s.io/api/resource/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	utilfeature "k8s.io/apiserver/pkg/util/feature"
 	"k8s.io/client-go/tools/cache"
@@ -28,13 +30,18 @@ var (
 type ClaimGate struct {
 	handle fwk.Handle
 	// tracker is what DynamicResources goes by, which may be later than the informer.
+	// It is nil if DRA is off.
 	tracker fwk.ResourceClaimTracker
-	// claims and pods are the informers' stores, pods with the index byClaim.
-	claims, pods cache.Indexer
+	// claims and pods are the informers' stores.
+	claims, pods cache.Store
 	// groups: a claim made for a pod's PodGroup is the pod's as well.
 	groups bool
+	held   *held
 	// created are claims for which pods wait.
 	created workqueue.TypedRateLimitingInterface[cache.ObjectName]
+	// start lets pods in from now on. Before the first of them comes to the queue, the
+	// handle cannot activate any.
+	start func()
 }
 
 // New is the plugin's factory. It takes no arguments.
@@ -42,12 +49,15 @@ func New(ctx context.Context, args runtime.Object, handle fwk.Handle) (fwk.Plugi
 	if args != nil {
 		return nil, fmt.Errorf("%s takes no arguments, and pluginConfig gives it some: leave its entry out", Name)
 	}
-	g := &ClaimGate{handle: handle, groups: utilfeature.DefaultFeatureGate.Enabled(features.DRAWorkloadResourceClaims)}
+	g := &ClaimGate{handle: handle, held: newHeld(), groups: utilfeature.DefaultFeatureGate.Enabled(features.DRAWorkloadResourceClaims)}
 	if !utilfeature.DefaultFeatureGate.Enabled(features.DynamicResourceAllocation) {
 		return g, nil
 	}
 	g.tracker = handle.SharedDRAManager().ResourceClaims()
-	return g, g.watch(ctx)
+	g.created = newQueue()
+	context.AfterFunc(ctx, g.created.ShutDown)
+	g.start = sync.OnceFunc(func() { go g.run(ctx) })
+	return g, g.watch()
 }
 
 // Name implements fwk.Plugin.
@@ -55,42 +65,66 @@ func (g *ClaimGate) Name() string { return Name }
 
 // PreEnqueue holds a pod back while one of its claims is missing.
 func (g *ClaimGate) PreEnqueue(_ context.Context, pod *v1.Pod) *fwk.Status {
-	if reason, held := g.awaits(pod); held {
+	if len(pod.Spec.ResourceClaims) == 0 || g.tracker == nil {
+		return nil
+	}
+	g.start()
+	if reason, waits := g.judge(pod); waits {
 		return fwk.NewStatus(fwk.UnschedulableAndUnresolvable, reason.Message)
 	}
 	return nil
 }
 
-// awaits says what a pod's claims lack, as DynamicResources judges it.
-func (g *ClaimGate) awaits(pod *v1.Pod) (reason verdict.Reason, held bool) {
-	if g.tracker == nil {
-		return verdict.Reason{}, false
+// judge says what a pod waits for, and sees to it that it is let in then.
+func (g *ClaimGate) judge(pod *v1.Pod) (reason verdict.Reason, waits bool) {
+	reason, l := g.lack(pod)
+	if l == nil {
+		g.held.remove(pod.UID)
+		return reason, false
 	}
+	if l.named {
+		g.hold(pod, l)
+	}
+	return reason, true
+}
+
+// lack is the first claim that a pod cannot use.
+type lack struct {
+	claim cache.ObjectName
+	// named: the claim has a name.
+	named bool
+	// known is what the tracker has under that name, or nil.
+	known *resourceapi.ResourceClaim
+}
+
+// lack judges as DynamicResources does; nil if all claims are there.
+func (g *ClaimGate) lack(pod *v1.Pod) (verdict.Reason, *lack) {
 	for i := range pod.Spec.ResourceClaims {
 		asked := &pod.Spec.ResourceClaims[i]
 		name, mustBeOurs, err := resourceclaim.Name(pod, asked)
 		switch {
 		case err != nil && asked.ResourceClaimTemplateName != nil:
-			return verdict.Say(verdict.ClaimUnmade, "template", *asked.ResourceClaimTemplateName), true
+			return verdict.Say(verdict.ClaimUnmade, "template", *asked.ResourceClaimTemplateName), &lack{}
 		case err != nil:
-			return verdict.Say(verdict.ClaimUnusable, "claim", asked.Name, "why", err.Error()), true
+			return verdict.Say(verdict.ClaimUnusable, "claim", asked.Name, "why", err.Error()), &lack{}
 		case name == nil:
 			continue // none was needed
 		}
-		claim, err := g.tracker.Get(pod.Namespace, *name)
-		if err != nil {
-			g.expect(cache.NewObjectName(pod.Namespace, *name))
-			return verdict.Say(verdict.ClaimMissing, "claim", *name), true
+		l := &lack{claim: cache.NewObjectName(pod.Namespace, *name), named: true}
+		if l.known, err = g.tracker.Get(pod.Namespace, *name); err != nil {
+			l.known = nil
+			return verdict.Say(verdict.ClaimMissing, "claim", *name), l
 		}
-		if claim.DeletionTimestamp != nil {
-			return verdict.Say(verdict.ClaimUnusable, "claim", *name, "why", "it is being deleted"), true
+		if l.known.DeletionTimestamp != nil {
+			return verdict.Say(verdict.ClaimUnusable, "claim", *name, "why", "it is being deleted"), l
 		}
 		if !mustBeOurs {
 			continue
 		}
-		if err := resourceclaim.IsForPod(pod, claim, g.groups); err != nil {
-			return verdict.Say(verdict.ClaimUnusable, "claim", *name, "why", err.Error()), true
+		inGroup := pod.Spec.SchedulingGroup != nil && pod.Spec.SchedulingGroup.PodGroupName != nil
+		if err := resourceclaim.IsForPod(pod, l.known, g.groups && inGroup); err != nil {
+			return verdict.Say(verdict.ClaimUnusable, "claim", *name, "why", err.Error()), l
 		}
 	}
-	return verdict.Reason{}, false
+	return verdict.Reason{}, nil
 }

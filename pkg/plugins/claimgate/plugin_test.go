@@ -2,10 +2,12 @@ package claimgate
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	v1 "k8s.io/api/core/v1"
 	resourceapi "k8s.io/api/resource/v1"
@@ -14,16 +16,17 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
-	"k8s.io/client-go/util/workqueue"
 	"k8s.io/klog/v2"
 	fwk "k8s.io/kube-scheduler/framework"
 	"k8s.io/utils/ptr"
+
+	"plimsoll.dev/scheduler/internal/testkit"
 )
 
 // tracker knows the claims of a store.
 type tracker struct {
 	fwk.ResourceClaimTracker
-	store cache.Indexer
+	store cache.Store
 }
 
 func (t tracker) Get(namespace, name string) (*resourceapi.ResourceClaim, error) {
@@ -40,8 +43,6 @@ type profile struct {
 	activated map[string]int
 }
 
-func (profile) ProfileName() string { return "plimsoll" }
-
 func (p profile) Activate(_ klog.Logger, pods map[string]*v1.Pod) {
 	for _, pod := range pods {
 		p.activated[pod.Name]++
@@ -52,23 +53,21 @@ func (p profile) Activate(_ klog.Logger, pods map[string]*v1.Pod) {
 type gate struct {
 	*ClaimGate
 	testing.TB
-	known     cache.Indexer
+	known     cache.Store
 	activated map[string]int
 }
 
 func newGate(t testing.TB) *gate {
-	known, activated := cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{}), map[string]int{}
+	known, activated := cache.NewStore(cache.MetaNamespaceKeyFunc), map[string]int{}
 	g := &gate{TB: t, known: known, activated: activated, ClaimGate: &ClaimGate{
-		handle: profile{activated: activated}, tracker: tracker{store: known},
-		claims:  cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{}),
-		pods:    cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{byClaim: claimsOf}),
-		created: workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[cache.ObjectName]()),
+		handle: profile{activated: activated}, tracker: tracker{store: known}, held: newHeld(), created: newQueue(), start: func() {},
+		claims: cache.NewStore(cache.MetaNamespaceKeyFunc), pods: cache.NewStore(cache.MetaNamespaceKeyFunc),
 	}}
 	t.Cleanup(g.created.ShutDown)
 	return g
 }
 
-func (g *gate) put(store cache.Indexer, object any) {
+func (g *gate) put(store cache.Store, object any) {
 	g.Helper()
 	if err := store.Add(object); err != nil {
 		g.Fatal(err)
@@ -140,14 +139,14 @@ func TestPodsWaitForTheirClaims(t *testing.T) {
 		"by name, there":             {pod("me", "shared"), ""},
 		"by name, not there":         {pod("me", "none"), "resource claim none, which does not exist"},
 		"by name, elsewhere":         {elsewhere, "resource claim shared, which does not exist"},
-		"by name, going":             {pod("me", "leaving"), "another resource claim leaving: it is being deleted"},
+		"by name, going":             {pod("me", "leaving"), "resource claim leaving cannot be used: it is being deleted"},
 		"one of two":                 {both, "resource claim none"},
 		"of a template, not made":    {pod("me", ""), "a resource claim made of template gpus"},
 		"of a template, made":        {named("me", "mine"), ""},
 		"of a template, not needed":  {named("me", ""), ""},
 		"of a template, not heard":   {named("me", "unheard"), "resource claim unheard, which does not exist"},
-		"of a template, another's":   {named("me", "other"), "another resource claim other: "},
-		"neither name nor template ": {strange, "another resource claim gpu: "},
+		"of a template, another's":   {named("me", "other"), "resource claim other cannot be used: "},
+		"neither name nor template ": {strange, "resource claim gpu cannot be used: "},
 	} {
 		status := g.PreEnqueue(t.Context(), test.pod)
 		if status.IsSuccess() != (test.want == "") || !strings.Contains(status.Message(), test.want) {
@@ -195,14 +194,25 @@ func TestNoEventOfClaimsIsRegistered(t *testing.T) {
 	}
 }
 
-func TestANewClaimLetsInThePodsThatNameIt(t *testing.T) {
+// arrive has a pod come to the queue, and tells whether it is held.
+func (g *gate) arrive(pod *v1.Pod) bool {
+	g.Helper()
+	g.put(g.pods, pod)
+	return !g.PreEnqueue(g.Context(), pod).IsSuccess()
+}
+
+func TestANewClaimLetsInThePodsThatWaitForIt(t *testing.T) {
 	g := newGate(t)
-	bound, foreign := pod("bound", "shared"), pod("foreign", "shared")
-	bound.Spec.NodeName, foreign.Spec.SchedulerName = "gpu-01", "default-scheduler"
-	for _, p := range []*v1.Pod{pod("a", "shared"), pod("b", "shared"), named("made", "made-gpu"), pod("unmade", ""), bound, foreign} {
-		g.put(g.pods, p)
+	g.put(g.claims, claim("there", ""))
+	g.put(g.known, claim("there", ""))
+	tried := pod("tried", "there")
+	tried.Spec.ResourceClaims = append(tried.Spec.ResourceClaims, v1.PodResourceClaim{Name: "more", ResourceClaimName: ptr.To("there")})
+	for p, want := range map[*v1.Pod]bool{pod("a", "shared"): true, pod("b", "shared"): true, named("made", "made-gpu"): true, pod("unmade", ""): true, tried: false} {
+		if held := g.arrive(p); held != want {
+			t.Fatalf("pod %s is held: %v", p.Name, held)
+		}
 	}
-	for _, c := range []*resourceapi.ResourceClaim{claim("shared", ""), claim("made-gpu", "made"), claim("of-nobody", "")} {
+	for _, c := range []*resourceapi.ResourceClaim{claim("shared", ""), claim("made-gpu", "made"), claim("of-nobody", ""), claim("there", "")} {
 		g.put(g.claims, c)
 		g.note(nil, c)
 	}
@@ -222,15 +232,36 @@ func TestANewClaimLetsInThePodsThatNameIt(t *testing.T) {
 	}
 }
 
+// What has been let in is the queue's, with its back-off.
+func TestAPodThatWasLetInIsNotActivatedAgain(t *testing.T) {
+	g := newGate(t)
+	p, c := pod("me", "shared"), claim("shared", "")
+	if !g.arrive(p) {
+		t.Fatal("the pod is not held")
+	}
+	g.put(g.claims, c)
+	g.put(g.known, c)
+	if g.arrive(p) {
+		t.Fatal("the pod is held")
+	}
+	anew := claim("shared", "")
+	anew.UID = "anew"
+	if g.note(c, anew); len(g.queued()) > 0 || !g.let(klog.Background(), cache.MetaObjectToName(c)) || len(g.activated) > 0 {
+		t.Errorf("put down: %v, activated: %v", g.queued(), g.activated)
+	}
+}
+
 // The claim's event comes before the pod's status names it, and the tracker is late:
 // no event is left to wait for.
 func TestAPodIsNotLeftOutWhenOnlyTheTrackerIsLate(t *testing.T) {
 	g := newGate(t)
-	g.put(g.pods, pod("me", ""))
+	if !g.arrive(pod("me", "")) {
+		t.Fatal("the pod is not held")
+	}
 	g.put(g.claims, claim("mine", "me"))
 	g.note(nil, claim("mine", "me"))
 	if got := g.queued(); len(got) > 0 {
-		t.Fatalf("put down: %v, and no pod names it", got)
+		t.Fatalf("put down: %v, and no pod waits for it", got)
 	}
 	g.put(g.pods, named("me", "mine"))
 	if hint, err := g.afterOwnChange(klog.Background(), pod("me", ""), nil, named("me", "mine")); hint != fwk.QueueSkip || err != nil {
@@ -241,13 +272,39 @@ func TestAPodIsNotLeftOutWhenOnlyTheTrackerIsLate(t *testing.T) {
 	}
 }
 
+// So it is if the tracker still has a claim of that name which the informer has not.
+func TestAPodIsNotLeftOutWhenTheTrackerHasAnOlderClaim(t *testing.T) {
+	for name, edit := range map[string]func(*resourceapi.ResourceClaim){
+		"being deleted": func(c *resourceapi.ResourceClaim) { c.UID, c.DeletionTimestamp = "old", &metav1.Time{} },
+		"another's":     func(c *resourceapi.ResourceClaim) { c.OwnerReferences = nil },
+	} {
+		g := newGate(t)
+		old := claim("mine", "me")
+		edit(old)
+		g.put(g.known, old)
+		g.put(g.claims, claim("mine", "me"))
+		if !g.arrive(named("me", "mine")) {
+			t.Fatalf("%s: the pod is not held", name)
+		}
+		mine := cache.NewObjectName("ml", "mine")
+		if got := g.queued(); !slices.Equal(got, []string{"mine"}) || g.let(klog.Background(), mine) {
+			t.Fatalf("%s: put down: %v, activated: %v", name, got, g.activated)
+		}
+		g.put(g.known, claim("mine", "me"))
+		if !g.let(klog.Background(), mine) || g.activated["me"] != 1 {
+			t.Errorf("%s: activated: %v", name, g.activated)
+		}
+	}
+}
+
 func TestWhatBecomesOfAClaimLaterIsForOthers(t *testing.T) {
 	g := newGate(t)
-	g.put(g.pods, named("me", "mine"))
+	g.arrive(named("me", "mine"))
 	was := claim("mine", "")
 	bound := was.DeepCopy()
 	bound.Finalizers = []string{resourceapi.Finalizer}
 	bound.Status.Allocation = &resourceapi.AllocationResult{}
+	bound.OwnerReferences = []metav1.OwnerReference{{Kind: "Other", UID: "no controller"}}
 	if g.note(was, bound); len(g.queued()) > 0 {
 		t.Error("an allocation lets pods in")
 	}
@@ -259,9 +316,108 @@ func TestWhatBecomesOfAClaimLaterIsForOthers(t *testing.T) {
 	if g.note(claim("mine", "me"), anew); len(g.queued()) != 1 {
 		t.Error("a claim that was made anew does not let the pod in")
 	}
-	g.put(g.claims, anew)
-	g.put(g.known, claim("mine", "me"))
-	if g.let(klog.Background(), cache.NewObjectName("ml", "mine")) {
-		t.Error("the tracker still has the old claim")
+}
+
+func TestPodsThatNeedNotWaitAreForgotten(t *testing.T) {
+	elsewhere := pod("me", "none")
+	elsewhere.Spec.NodeName = "gpu-01"
+	anew := pod("me", "none")
+	anew.UID = "anew"
+	for name, leave := range map[string]func(*gate){
+		"deleted":        func(g *gate) { g.changed(pod("me", "none"), nil) },
+		"deleted unseen": func(g *gate) { g.changed(cache.DeletedFinalStateUnknown{Obj: pod("me", "none")}, nil) },
+		"on a node":      func(g *gate) { g.changed(pod("me", "none"), elsewhere) },
+		"made anew":      func(g *gate) { g.changed(pod("me", "none"), anew) },
+		"deleted meanwhile": func(g *gate) {
+			g.pods = cache.NewStore(cache.MetaNamespaceKeyFunc)
+			g.PreEnqueue(g.Context(), pod("me", "none"))
+		},
+	} {
+		g := newGate(t)
+		g.arrive(pod("me", "none"))
+		g.arrive(pod("you", "none"))
+		g.changed(pod("you", "none"), pod("you", "none"))
+		if leave(g); len(g.held.claim) != 1 || len(g.held.pods) != 1 || len(g.held.of(cache.NewObjectName("ml", "none"))) != 1 {
+			t.Errorf("%s: held: %v", name, g.held.claim)
+		}
+		if g.held.remove("you"); len(g.held.claim)+len(g.held.pods) > 0 {
+			t.Errorf("%s: left: %v, %v", name, g.held.claim, g.held.pods)
+		}
+	}
+}
+
+func TestAPodWaitsForOneClaimAfterTheOther(t *testing.T) {
+	g := newGate(t)
+	p := pod("me", "first")
+	p.Spec.ResourceClaims = append(p.Spec.ResourceClaims, v1.PodResourceClaim{Name: "more", ResourceClaimName: ptr.To("second")})
+	g.arrive(p)
+	g.put(g.known, claim("first", ""))
+	g.arrive(p)
+	if first, second := g.held.waits(cache.NewObjectName("ml", "first")), g.held.waits(cache.NewObjectName("ml", "second")); first || !second {
+		t.Errorf("waits for the first: %v, for the second: %v", first, second)
+	}
+}
+
+// A claim of a pod outside of groups is no reason to look for the pod's group.
+func TestAPodWithoutAGroupIsJudgedWhereGroupsHaveClaims(t *testing.T) {
+	g := newGate(t)
+	g.groups = true
+	g.put(g.known, claim("other", "someone"))
+	if !g.arrive(named("me", "other")) {
+		t.Error("another's claim lets the pod in")
+	}
+}
+
+// The tracker lags behind hundreds of claims at once: no common limit delays the last.
+func TestABurstOfClaimsIsLetInAsSoonAsTheTrackerHasThem(t *testing.T) {
+	const claims = 500
+	g := newGate(t)
+	let := make(chan string, claims)
+	g.handle = announcer{let: let}
+	for i := range claims {
+		name := fmt.Sprintf("c-%03d", i)
+		if g.arrive(pod(name, name)); !g.held.waits(cache.NewObjectName("ml", name)) {
+			t.Fatal("the pod is not held")
+		}
+		g.put(g.claims, claim(name, ""))
+		g.note(nil, claim(name, ""))
+	}
+	done := make(chan struct{})
+	go func() { defer close(done); g.run(t.Context()) }()
+	// All have been looked at in vain.
+	testkit.Eventually(t, time.Minute, func() error {
+		for i := range claims {
+			if g.created.NumRequeues(cache.NewObjectName("ml", fmt.Sprintf("c-%03d", i))) == 0 {
+				return fmt.Errorf("claim %d has not been looked at", i)
+			}
+		}
+		return nil
+	})
+	for i := range claims {
+		g.put(g.known, claim(fmt.Sprintf("c-%03d", i), ""))
+	}
+	// With a bucket of ten a second, as of controllers, this takes 40 seconds.
+	deadline := time.After(20 * time.Second)
+	for in := map[string]bool{}; len(in) < claims; {
+		select {
+		case name := <-let:
+			in[name] = true
+		case <-deadline:
+			t.Fatalf("%d of %d pods were let in", len(in), claims)
+		}
+	}
+	g.created.ShutDown()
+	<-done
+}
+
+// announcer tells of the pods that are activated.
+type announcer struct {
+	fwk.Handle
+	let chan<- string
+}
+
+func (a announcer) Activate(_ klog.Logger, pods map[string]*v1.Pod) {
+	for _, pod := range pods {
+		a.let <- pod.Name
 	}
 }

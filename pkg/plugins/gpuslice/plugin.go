@@ -140,7 +140,8 @@ func (p *GPUSlice) PreEnqueue(ctx context.Context, pod *v1.Pod) *fwk.Status {
 	return p.dra.PreEnqueue(ctx, pod)
 }
 
-// PreFilter reads the pod and looks at the model as it does. If the model cannot
+// PreFilter reads the pod and looks at the model as it does, and shows the plugins
+// that follow a shortlist of nodes if none of the others can win. If the model cannot
 // answer for the pod as a whole, the wrapped plugin builds its allocator over the
 // whole cluster, with the devices that are planned for each node first.
 func (p *GPUSlice) PreFilter(ctx context.Context, state fwk.CycleState, pod *v1.Pod, nodes []fwk.NodeInfo) (*fwk.PreFilterResult, *fwk.Status) {
