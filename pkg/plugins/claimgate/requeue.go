@@ -18,8 +18,8 @@ import (
 )
 
 // How soon a claim is looked at again of which the tracker has not heard: it is late
-// by what the queue does for every event of a claim, microseconds to seconds.
-const soon, late = 5 * time.Millisecond, time.Second
+// by what the queue does for every event of a claim, and looking costs a microsecond.
+const soon, late = 5 * time.Millisecond, 40 * time.Millisecond
 
 // newQueue has no limit for all claims together: many are late at a time.
 func newQueue() workqueue.TypedRateLimitingInterface[cache.ObjectName] {
