@@ -44,8 +44,16 @@ func TestPodsGetInWhenTheirClaimsAreThere(t *testing.T) {
 			c.submit(claimant("untold", "later", ""))
 			c.submit(claimant("sentinel", "smallest", ""))
 			c.running("sentinel")
-			if all := waiting(t, "ClaimGate") + waiting(t, "GPUSlice"); all-others != 7 || waiting(t, holding)-before != 7 {
-				t.Errorf("%d pods wait, %d because of %s, want 7", all-others, waiting(t, holding)-before, holding)
+			c.eventually(func() error {
+				if all := waiting(t, "ClaimGate") + waiting(t, "GPUSlice"); all-others != 7 || waiting(t, holding)-before != 7 {
+					return fmt.Errorf("%d pods wait, %d because of %s, want 7", all-others, waiting(t, holding)-before, holding)
+				}
+				return nil
+			})
+			for _, name := range names { // a pod that was tried has a condition
+				if said := condition(c.pod(name)); said != "" {
+					t.Errorf("pod %s was not held, but refused: %s", name, said)
+				}
 			}
 			c.template("later", "1g.10gb")
 			for _, name := range names[:6] {

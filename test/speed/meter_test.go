@@ -15,18 +15,22 @@ import (
 	"k8s.io/kubernetes/pkg/scheduler"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler/metrics"
+
+	own "plimsoll.dev/scheduler/pkg/metrics"
 )
 
-// durations are how long scheduling has taken so far.
+// durations are how long scheduling has taken so far, and what it looked at.
 type durations struct {
 	// Algorithm has one observation per attempt, Reserve one per pod that found a
 	// node.
 	Algorithm, Reserve histogram
+	// Shortlists is for how many attempts the other plugins were shown the best nodes only.
+	Shortlists float64
 }
 
 // since returns what came after an earlier state.
 func (d durations) since(earlier durations) durations {
-	return durations{d.Algorithm.since(earlier.Algorithm), d.Reserve.since(earlier.Reserve)}
+	return durations{d.Algorithm.since(earlier.Algorithm), d.Reserve.since(earlier.Reserve), d.Shortlists - earlier.Shortlists}
 }
 
 // perPod is the mean of algorithm and Reserve together in seconds.
@@ -34,7 +38,7 @@ func (d durations) perPod() float64 { return d.Algorithm.mean() + d.Reserve.mean
 
 // meter reads the metrics of the scheduler of this process.
 type meter struct {
-	// registry has two metrics, so that reading them in the middle of scheduling is
+	// registry has three metrics, so that reading them in the middle of scheduling is
 	// cheap.
 	registry compbasemetrics.KubeRegistry
 	// marks are the numbers of attempts after which durations are noted, rising.
@@ -48,7 +52,8 @@ type meter struct {
 
 func newMeter(marks []int) (*meter, error) {
 	m := &meter{registry: compbasemetrics.NewKubeRegistry(), marks: marks}
-	err := errors.Join(m.registry.Register(metrics.SchedulingAlgorithmLatency), m.registry.Register(metrics.FrameworkExtensionPointDuration))
+	err := errors.Join(m.registry.Register(metrics.SchedulingAlgorithmLatency), m.registry.Register(metrics.FrameworkExtensionPointDuration),
+		m.registry.Register(own.Searches))
 	if err != nil {
 		return nil, fmt.Errorf("registering metrics: %w", err)
 	}
@@ -96,6 +101,12 @@ func (m *meter) now() (durations, error) {
 			switch family.GetName() {
 			case "scheduler_scheduling_algorithm_duration_seconds":
 				d.Algorithm = d.Algorithm.plus(newHistogram(metric.GetHistogram()))
+			case "plimsoll_gpuslice_searches_total":
+				for _, label := range metric.GetLabel() {
+					if label.GetName() == "nodes" && label.GetValue() == "shortlist" {
+						d.Shortlists += metric.GetCounter().GetValue()
+					}
+				}
 			case "scheduler_framework_extension_point_duration_seconds":
 				for _, label := range metric.GetLabel() {
 					if label.GetName() == "extension_point" && label.GetValue() == metrics.Reserve {

@@ -12,6 +12,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/dynamic-resource-allocation/resourceclaim"
+	"k8s.io/klog/v2"
 	fwk "k8s.io/kube-scheduler/framework"
 	"k8s.io/kubernetes/pkg/features"
 
@@ -29,6 +30,7 @@ var (
 // ClaimGate is the plugin of one profile.
 type ClaimGate struct {
 	handle fwk.Handle
+	logger klog.Logger
 	// tracker is what DynamicResources goes by, which may be later than the informer.
 	// It is nil if DRA is off.
 	tracker fwk.ResourceClaimTracker
@@ -49,14 +51,14 @@ func New(ctx context.Context, args runtime.Object, handle fwk.Handle) (fwk.Plugi
 	if args != nil {
 		return nil, fmt.Errorf("%s takes no arguments, and pluginConfig gives it some: leave its entry out", Name)
 	}
-	g := &ClaimGate{handle: handle, held: newHeld(), groups: utilfeature.DefaultFeatureGate.Enabled(features.DRAWorkloadResourceClaims)}
+	g := &ClaimGate{handle: handle, logger: klog.FromContext(ctx), held: newHeld(), groups: utilfeature.DefaultFeatureGate.Enabled(features.DRAWorkloadResourceClaims)}
 	if !utilfeature.DefaultFeatureGate.Enabled(features.DynamicResourceAllocation) {
 		return g, nil
 	}
 	g.tracker = handle.SharedDRAManager().ResourceClaims()
 	g.created = newQueue()
 	context.AfterFunc(ctx, g.created.ShutDown)
-	g.start = sync.OnceFunc(func() { go g.run(ctx) })
+	g.start = sync.OnceFunc(func() { go g.run() })
 	return g, g.watch()
 }
 
@@ -75,8 +77,12 @@ func (g *ClaimGate) PreEnqueue(_ context.Context, pod *v1.Pod) *fwk.Status {
 	return nil
 }
 
-// judge says what a pod waits for, and sees to it that it is let in then.
+// judge says what a pod waits for, and sees to it that it is let in then. A pod that was
+// made anew under its name is judged in place of the old one: the queue may be late.
 func (g *ClaimGate) judge(pod *v1.Pod) (reason verdict.Reason, waits bool) {
+	if is := stored[*v1.Pod](g.pods, cache.MetaObjectToName(pod)); is != nil && is.UID != pod.UID {
+		pod = is
+	}
 	reason, l := g.lack(pod)
 	if l == nil {
 		g.held.remove(pod.UID)

@@ -43,6 +43,8 @@ type profile struct {
 	activated map[string]int
 }
 
+func (profile) ProfileName() string { return "plimsoll" }
+
 func (p profile) Activate(_ klog.Logger, pods map[string]*v1.Pod) {
 	for _, pod := range pods {
 		p.activated[pod.Name]++
@@ -220,14 +222,14 @@ func TestANewClaimLetsInThePodsThatWaitForIt(t *testing.T) {
 		t.Fatalf("put down: %v", got)
 	}
 	shared := cache.NewObjectName("ml", "shared")
-	if g.let(klog.Background(), shared) || len(g.activated) > 0 {
+	if g.let(shared) || len(g.activated) > 0 {
 		t.Fatalf("the tracker has not heard of the claim, and %v were activated", g.activated)
 	}
 	g.put(g.known, claim("shared", ""))
-	if !g.let(klog.Background(), shared) || !maps.Equal(g.activated, map[string]int{"a": 1, "b": 1}) {
+	if !g.let(shared) || !maps.Equal(g.activated, map[string]int{"a": 1, "b": 1}) {
 		t.Errorf("activated: %v, want a and b", g.activated)
 	}
-	if !g.let(klog.Background(), cache.NewObjectName("ml", "gone")) {
+	if !g.let(cache.NewObjectName("ml", "gone")) {
 		t.Error("a claim that is gone is waited for")
 	}
 }
@@ -246,7 +248,7 @@ func TestAPodThatWasLetInIsNotActivatedAgain(t *testing.T) {
 	}
 	anew := claim("shared", "")
 	anew.UID = "anew"
-	if g.note(c, anew); len(g.queued()) > 0 || !g.let(klog.Background(), cache.MetaObjectToName(c)) || len(g.activated) > 0 {
+	if g.note(c, anew); len(g.queued()) > 0 || !g.let(cache.MetaObjectToName(c)) || len(g.activated) > 0 {
 		t.Errorf("put down: %v, activated: %v", g.queued(), g.activated)
 	}
 }
@@ -287,11 +289,11 @@ func TestAPodIsNotLeftOutWhenTheTrackerHasAnOlderClaim(t *testing.T) {
 			t.Fatalf("%s: the pod is not held", name)
 		}
 		mine := cache.NewObjectName("ml", "mine")
-		if got := g.queued(); !slices.Equal(got, []string{"mine"}) || g.let(klog.Background(), mine) {
+		if got := g.queued(); !slices.Equal(got, []string{"mine"}) || g.let(mine) {
 			t.Fatalf("%s: put down: %v, activated: %v", name, got, g.activated)
 		}
 		g.put(g.known, claim("mine", "me"))
-		if !g.let(klog.Background(), mine) || g.activated["me"] != 1 {
+		if !g.let(mine) || g.activated["me"] != 1 {
 			t.Errorf("%s: activated: %v", name, g.activated)
 		}
 	}
@@ -321,13 +323,11 @@ func TestWhatBecomesOfAClaimLaterIsForOthers(t *testing.T) {
 func TestPodsThatNeedNotWaitAreForgotten(t *testing.T) {
 	elsewhere := pod("me", "none")
 	elsewhere.Spec.NodeName = "gpu-01"
-	anew := pod("me", "none")
-	anew.UID = "anew"
 	for name, leave := range map[string]func(*gate){
-		"deleted":        func(g *gate) { g.changed(pod("me", "none"), nil) },
-		"deleted unseen": func(g *gate) { g.changed(cache.DeletedFinalStateUnknown{Obj: pod("me", "none")}, nil) },
-		"on a node":      func(g *gate) { g.changed(pod("me", "none"), elsewhere) },
-		"made anew":      func(g *gate) { g.changed(pod("me", "none"), anew) },
+		"deleted":           func(g *gate) { g.changed(pod("me", "none"), nil) },
+		"deleted unseen":    func(g *gate) { g.changed(cache.DeletedFinalStateUnknown{Obj: pod("me", "none")}, nil) },
+		"on a node":         func(g *gate) { g.changed(pod("me", "none"), elsewhere) },
+		"on a node already": func(g *gate) { g.put(g.pods, elsewhere); g.PreEnqueue(g.Context(), pod("me", "none")) },
 		"deleted meanwhile": func(g *gate) {
 			g.pods = cache.NewStore(cache.MetaNamespaceKeyFunc)
 			g.PreEnqueue(g.Context(), pod("me", "none"))
@@ -343,6 +343,37 @@ func TestPodsThatNeedNotWaitAreForgotten(t *testing.T) {
 		if g.held.remove("you"); len(g.held.claim)+len(g.held.pods) > 0 {
 			t.Errorf("%s: left: %v, %v", name, g.held.claim, g.held.pods)
 		}
+	}
+}
+
+// While nobody watched, a pod was deleted and made anew: informers tell of a change, and
+// the queue does not ask what the new one waits for.
+func TestAPodThatWasMadeAnewIsJudged(t *testing.T) {
+	anew := pod("me", "second")
+	anew.UID = "anew"
+	elsewhere := pod("me", "second")
+	elsewhere.UID, elsewhere.Spec.SchedulerName = "anew", "default-scheduler"
+	second := cache.NewObjectName("ml", "second")
+	for _, old := range []*v1.Pod{pod("me", "first"), pod("me", "")} { // the latter waits for a template
+		g := newGate(t)
+		g.arrive(old)
+		g.put(g.pods, anew)
+		g.changed(old, anew)
+		if g.activated["me"] != 1 || g.held.waits(cache.NewObjectName("ml", "first")) {
+			t.Fatalf("activated: %v, held: %v", g.activated, g.held.claim)
+		}
+		// The queue asks again, and may still have the old one.
+		if g.PreEnqueue(t.Context(), old).IsSuccess() || !g.held.waits(second) {
+			t.Errorf("held: %v, want the new pod's claim", g.held.claim)
+		}
+		g.put(g.known, claim("second", ""))
+		if !g.PreEnqueue(t.Context(), old).IsSuccess() || len(g.held.claim) > 0 {
+			t.Errorf("held: %v", g.held.claim)
+		}
+	}
+	g := newGate(t)
+	if g.changed(pod("me", ""), elsewhere); len(g.activated) > 0 {
+		t.Error("another profile's pod is activated")
 	}
 }
 
@@ -383,7 +414,7 @@ func TestABurstOfClaimsIsLetInAsSoonAsTheTrackerHasThem(t *testing.T) {
 		g.note(nil, claim(name, ""))
 	}
 	done := make(chan struct{})
-	go func() { defer close(done); g.run(t.Context()) }()
+	go func() { defer close(done); g.run() }()
 	// All have been looked at in vain.
 	testkit.Eventually(t, time.Minute, func() error {
 		for i := range claims {

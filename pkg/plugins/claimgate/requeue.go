@@ -70,7 +70,9 @@ func (g *ClaimGate) watch() error {
 	return nil
 }
 
-// changed forgets a pod that is gone, or was put on a node by somebody else.
+// changed forgets a pod that is gone, or was put on a node by somebody else. Of one that
+// was deleted and made anew while nobody watched, informers tell as of a change; the
+// queue lets the new one take the place of the old, without asking what it waits for.
 func (g *ClaimGate) changed(before, after any) {
 	if gone, ok := before.(cache.DeletedFinalStateUnknown); ok {
 		before = gone.Obj
@@ -80,6 +82,9 @@ func (g *ClaimGate) changed(before, after any) {
 		return
 	}
 	g.held.remove(was.UID)
+	if is != nil && is.UID != was.UID && is.Spec.SchedulerName == g.handle.ProfileName() && len(is.Spec.ResourceClaims) > 0 {
+		g.handle.Activate(g.logger, map[string]*v1.Pod{string(is.UID): is})
+	}
 }
 
 // hold has a pod wait for a claim. Its event may have come already: when the pod's
@@ -89,8 +94,8 @@ func (g *ClaimGate) hold(pod *v1.Pod, l *lack) {
 	if stored := stored[*resourceapi.ResourceClaim](g.claims, l.claim); stored != nil && (l.known == nil || !alike(l.known, stored)) {
 		g.created.Add(l.claim)
 	}
-	if is := stored[*v1.Pod](g.pods, cache.MetaObjectToName(pod)); is == nil || is.UID != pod.UID {
-		g.held.remove(pod.UID) // it was deleted, and changed may have heard of it
+	if is := stored[*v1.Pod](g.pods, cache.MetaObjectToName(pod)); is == nil || is.UID != pod.UID || is.Spec.NodeName != "" {
+		g.held.remove(pod.UID) // it need not wait any more, and changed may have heard of it
 	}
 }
 
@@ -126,13 +131,13 @@ func (g *ClaimGate) note(before, after any) {
 }
 
 // run lets pods in until the queue of claims is shut down.
-func (g *ClaimGate) run(ctx context.Context) {
+func (g *ClaimGate) run() {
 	for {
 		claim, done := g.created.Get()
 		if done {
 			return
 		}
-		if g.let(klog.FromContext(ctx), claim) {
+		if g.let(claim) {
 			g.created.Forget(claim)
 		} else {
 			g.created.AddRateLimited(claim)
@@ -147,8 +152,9 @@ func (g *ClaimGate) run(ctx context.Context) {
 //
 // No pod is missed. It waits before it looks whether the informer has the claim, and
 // the informer has it before note looks whether a pod waits. A pod that waits is in the
-// queue by the time that Activate gets the queue's lock.
-func (g *ClaimGate) let(logger klog.Logger, claim cache.ObjectName) bool {
+// queue by the time that Activate gets the queue's lock. For one that takes another's
+// place in the queue see changed.
+func (g *ClaimGate) let(claim cache.ObjectName) bool {
 	is := stored[*resourceapi.ResourceClaim](g.claims, claim)
 	if is == nil {
 		return true // gone again: if it comes back, note hears of it
@@ -157,7 +163,7 @@ func (g *ClaimGate) let(logger klog.Logger, claim cache.ObjectName) bool {
 		return false
 	}
 	if pods := g.held.of(claim); len(pods) > 0 {
-		g.handle.Activate(logger, pods)
+		g.handle.Activate(g.logger, pods)
 	}
 	return true
 }
