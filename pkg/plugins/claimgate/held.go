@@ -57,13 +57,15 @@ func (h *held) waits(claim cache.ObjectName) bool {
 	return len(h.pods[claim]) > 0
 }
 
-// of lists the pods that wait for a claim, by UID.
-func (h *held) of(claim cache.ObjectName) map[string]*v1.Pod {
+// take lists the pods that wait for a claim, by UID, and forgets them.
+func (h *held) take(claim cache.ObjectName) map[string]*v1.Pod {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	pods := make(map[string]*v1.Pod, len(h.pods[claim]))
 	for uid, pod := range h.pods[claim] {
 		pods[string(uid)] = pod
+		delete(h.claim, uid)
 	}
+	delete(h.pods, claim)
 	return pods
 }

@@ -83,15 +83,13 @@ func (g *ClaimGate) judge(pod *v1.Pod) (reason verdict.Reason, waits bool) {
 	if is := stored[*v1.Pod](g.pods, cache.MetaObjectToName(pod)); is != nil && is.UID != pod.UID {
 		pod = is
 	}
+	// A pod that lacks nothing stays among those held until let takes it: not only the
+	// queue asks, and whoever asks first must not have let pass it over.
 	reason, l := g.lack(pod)
-	if l == nil {
-		g.held.remove(pod.UID)
-		return reason, false
-	}
-	if l.named {
+	if l != nil && l.named {
 		g.hold(pod, l)
 	}
-	return reason, true
+	return reason, l != nil
 }
 
 // lack is the first claim that a pod cannot use.

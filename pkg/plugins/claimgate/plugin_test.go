@@ -243,13 +243,31 @@ func TestAPodThatWasLetInIsNotActivatedAgain(t *testing.T) {
 	}
 	g.put(g.claims, c)
 	g.put(g.known, c)
-	if g.arrive(p) {
-		t.Fatal("the pod is held")
+	if !g.let(cache.MetaObjectToName(c)) || g.activated["me"] != 1 || g.arrive(p) {
+		t.Fatalf("activated: %v", g.activated)
 	}
 	anew := claim("shared", "")
 	anew.UID = "anew"
-	if g.note(c, anew); len(g.queued()) > 0 || !g.let(cache.MetaObjectToName(c)) || len(g.activated) > 0 {
+	if g.note(c, anew); len(g.queued()) > 0 || !g.let(cache.MetaObjectToName(c)) || g.activated["me"] != 1 {
 		t.Errorf("put down: %v, activated: %v", g.queued(), g.activated)
+	}
+}
+
+// Plimsoll's own explain and simulate ask plugins what holds a pod, beside the queue.
+func TestWhoAsksWhatHoldsAPodDoesNotKeepItOut(t *testing.T) {
+	g := newGate(t)
+	p, c := pod("me", "shared"), claim("shared", "")
+	if !g.arrive(p) {
+		t.Fatal("the pod is not held")
+	}
+	g.put(g.claims, c)
+	g.put(g.known, c)
+	if status := g.PreEnqueue(t.Context(), p); !status.IsSuccess() {
+		t.Fatal(status)
+	}
+	g.note(nil, c)
+	if got := g.queued(); !slices.Equal(got, []string{"shared"}) || !g.let(cache.MetaObjectToName(c)) || g.activated["me"] != 1 {
+		t.Errorf("put down: %v, activated: %v", got, g.activated)
 	}
 }
 
@@ -337,7 +355,7 @@ func TestPodsThatNeedNotWaitAreForgotten(t *testing.T) {
 		g.arrive(pod("me", "none"))
 		g.arrive(pod("you", "none"))
 		g.changed(pod("you", "none"), pod("you", "none"))
-		if leave(g); len(g.held.claim) != 1 || len(g.held.pods) != 1 || len(g.held.of(cache.NewObjectName("ml", "none"))) != 1 {
+		if leave(g); len(g.held.claim) != 1 || len(g.held.pods) != 1 || !g.held.waits(cache.NewObjectName("ml", "none")) {
 			t.Errorf("%s: held: %v", name, g.held.claim)
 		}
 		if g.held.remove("you"); len(g.held.claim)+len(g.held.pods) > 0 {
@@ -367,8 +385,8 @@ func TestAPodThatWasMadeAnewIsJudged(t *testing.T) {
 			t.Errorf("held: %v, want the new pod's claim", g.held.claim)
 		}
 		g.put(g.known, claim("second", ""))
-		if !g.PreEnqueue(t.Context(), old).IsSuccess() || len(g.held.claim) > 0 {
-			t.Errorf("held: %v", g.held.claim)
+		if status := g.PreEnqueue(t.Context(), old); !status.IsSuccess() {
+			t.Error(status)
 		}
 	}
 	g := newGate(t)

@@ -146,7 +146,8 @@ func (g *ClaimGate) run() {
 	}
 }
 
-// let activates the pods that wait for a claim, which have PreEnqueue judge them again.
+// let activates the pods that wait for a claim, which has PreEnqueue judge them again,
+// and hold those that still lack something.
 // It returns false if the tracker does not know of the claim what the informer does, so
 // that they would only be held again.
 //
@@ -162,7 +163,7 @@ func (g *ClaimGate) let(claim cache.ObjectName) bool {
 	if known, err := g.tracker.Get(claim.Namespace, claim.Name); err != nil || !alike(known, is) {
 		return false
 	}
-	if pods := g.held.of(claim); len(pods) > 0 {
+	if pods := g.held.take(claim); len(pods) > 0 {
 		g.handle.Activate(g.logger, pods)
 	}
 	return true
