@@ -55,8 +55,8 @@ func (k Key) String() string {
 }
 
 // Inputs are what a result was made from, by SHA-256 in hexadecimal: what decides in
-// the scheduler configuration (ConfigOf), the files of the trace and, where GPUs are scored, what the model
-// of them decides (share.Fingerprint).
+// the scheduler configuration (ConfigOf), the files of the trace and, where GPUs are
+// scored, what the model of them decides (share.Fingerprint).
 type Inputs struct {
 	Config string `json:"config"`
 	Nodes  string `json:"nodes"`

@@ -9,7 +9,8 @@ import (
 )
 
 // held are the pods that wait for a claim, each for one at a time: the first that it
-// lacks. Pods whose claim has no name yet are not among them, their own status tells.
+// lacks. Pods whose claim has no name yet are not among them, their own status tells. A
+// pod leaves when it is let in, is put on a node, or is gone.
 type held struct {
 	mu    sync.Mutex
 	claim map[types.UID]cache.ObjectName

@@ -86,7 +86,7 @@ func (g *ClaimGate) judge(pod *v1.Pod) (reason verdict.Reason, waits bool) {
 	// A pod that lacks nothing stays among those held until let takes it: not only the
 	// queue asks, and whoever asks first must not have let pass it over.
 	reason, l := g.lack(pod)
-	if l != nil && l.named {
+	if l != nil && l.claim.Name != "" {
 		g.hold(pod, l)
 	}
 	return reason, l != nil
@@ -94,9 +94,8 @@ func (g *ClaimGate) judge(pod *v1.Pod) (reason verdict.Reason, waits bool) {
 
 // lack is the first claim that a pod cannot use.
 type lack struct {
+	// claim is zero as long as it has no name.
 	claim cache.ObjectName
-	// named: the claim has a name.
-	named bool
 	// known is what the tracker has under that name, or nil.
 	known *resourceapi.ResourceClaim
 }
@@ -114,7 +113,7 @@ func (g *ClaimGate) lack(pod *v1.Pod) (verdict.Reason, *lack) {
 		case name == nil:
 			continue // none was needed
 		}
-		l := &lack{claim: cache.NewObjectName(pod.Namespace, *name), named: true}
+		l := &lack{claim: cache.NewObjectName(pod.Namespace, *name)}
 		if l.known, err = g.tracker.Get(pod.Namespace, *name); err != nil {
 			l.known = nil
 			return verdict.Say(verdict.ClaimMissing, "claim", *name), l

@@ -234,15 +234,21 @@ func TestANewClaimLetsInThePodsThatWaitForIt(t *testing.T) {
 	}
 }
 
-// What has been let in is the queue's, with its back-off.
-func TestAPodThatWasLetInIsNotActivatedAgain(t *testing.T) {
-	g := newGate(t)
-	p, c := pod("me", "shared"), claim("shared", "")
+// heldUntilNow is a gate with a pod that it has held, and the pod's claim, which has come.
+func heldUntilNow(t *testing.T) (*gate, *v1.Pod, *resourceapi.ResourceClaim) {
+	t.Helper()
+	g, p, c := newGate(t), pod("me", "shared"), claim("shared", "")
 	if !g.arrive(p) {
 		t.Fatal("the pod is not held")
 	}
 	g.put(g.claims, c)
 	g.put(g.known, c)
+	return g, p, c
+}
+
+// What has been let in is the queue's, with its back-off.
+func TestAPodThatWasLetInIsNotActivatedAgain(t *testing.T) {
+	g, p, c := heldUntilNow(t)
 	if !g.let(cache.MetaObjectToName(c)) || g.activated["me"] != 1 || g.arrive(p) {
 		t.Fatalf("activated: %v", g.activated)
 	}
@@ -255,13 +261,7 @@ func TestAPodThatWasLetInIsNotActivatedAgain(t *testing.T) {
 
 // Plimsoll's own explain and simulate ask plugins what holds a pod, beside the queue.
 func TestWhoAsksWhatHoldsAPodDoesNotKeepItOut(t *testing.T) {
-	g := newGate(t)
-	p, c := pod("me", "shared"), claim("shared", "")
-	if !g.arrive(p) {
-		t.Fatal("the pod is not held")
-	}
-	g.put(g.claims, c)
-	g.put(g.known, c)
+	g, p, c := heldUntilNow(t)
 	if status := g.PreEnqueue(t.Context(), p); !status.IsSuccess() {
 		t.Fatal(status)
 	}

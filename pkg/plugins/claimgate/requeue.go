@@ -147,9 +147,8 @@ func (g *ClaimGate) run() {
 }
 
 // let activates the pods that wait for a claim, which has PreEnqueue judge them again,
-// and hold those that still lack something.
-// It returns false if the tracker does not know of the claim what the informer does, so
-// that they would only be held again.
+// and hold those that still lack something. It returns false if the tracker does not
+// know of the claim what the informer does, so that they would only be held again.
 //
 // No pod is missed. It waits before it looks whether the informer has the claim, and
 // the informer has it before note looks whether a pod waits. A pod that waits is in the
