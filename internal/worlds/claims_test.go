@@ -12,7 +12,7 @@ import (
 func TestSelectorsAreWhatTheyAreCalled(t *testing.T) {
 	g, compiled := generator(t), expressions{}.of(Features())
 	failed := map[string]bool{}
-	for seed := range uint64(200) {
+	for seed := range uint64(500) {
 		w := g.Generate(1<<44 + seed)
 		if w.Features.ListTypeAttributes || seed%largeEvery == 0 {
 			continue

@@ -129,12 +129,13 @@ func asksOf(w *Case) []devices.Ask {
 
 // judge compares one node's answers.
 func (c *cluster) judge(n *v1.Node) *Disagreement {
-	answer := c.view.Answer(n.Name)
+	answer := c.view.Answer(n)
 	scope := c.view.Scope(n)
 	reach := reachOf(c.Slices, n)
 	published, used := within(c.Slices, reach), usedWithin(c.Allocated, reach)
-	// A scope may hold more pools than it must, with what is in use of them.
-	if want := usedWithin(c.Allocated, reach.Union(poolsOf(scope.Slices))); !sameState(scope.Allocated, want) {
+	// A scope may hold more pools than it must, and only those of the shared ones that
+	// it needs: it has what is in use of them.
+	if want := usedWithin(c.Allocated, poolsOf(scope.Slices)); !sameState(scope.Allocated, want) {
 		return disagree(OtherUse, "%v, want %v", scope.Allocated, want)
 	}
 	natural, err := c.ask(n, published, used)
@@ -169,7 +170,7 @@ func (c *cluster) ask(n *v1.Node, published []*resourceapi.ResourceSlice, used *
 // allocator ends the pod's whole cycle there, and with it all other nodes.
 func (c *cluster) excused(n *v1.Node, natural judgement) bool {
 	return errors.Is(natural.err, structured.ErrFailedAllocationOnNode) ||
-		natural.verdict != fits && asksForAll(c.Case) && c.view.Why(n.Name).Kind == devices.PoolUnusable
+		natural.verdict != fits && asksForAll(c.Case) && c.view.Why(n).Kind == devices.PoolUnusable
 }
 
 // judgeAlike compares what the allocator says of nodes that the model takes for
@@ -193,7 +194,7 @@ func (c *cluster) judgeOrder(n *v1.Node, answer devices.Answer, scope *devices.S
 	case answer == devices.Fits && natural.verdict != fits:
 		return disagree(WrongFit, "it %s %v; planned %v", natural.verdict, natural.err, plannedOf(scope.Plan))
 	case answer == devices.Refused && natural.verdict != nothing && !c.excused(n, natural):
-		return disagree(WrongRefusal, "it %s %v, %v; the model says %+v", natural.verdict, natural.taken, natural.err, c.view.Why(n.Name))
+		return disagree(WrongRefusal, "it %s %v, %v; the model says %+v", natural.verdict, natural.taken, natural.err, c.view.Why(n))
 	}
 	if d := c.judgeAlike(n, natural); d != nil {
 		return d

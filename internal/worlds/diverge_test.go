@@ -193,7 +193,7 @@ func TestOrderDecidesWhereTheModelDoesNotAnswer(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if got := look(model, world.Slices, shape, devices.NewWorth(nil, nil)).Answer("a"); got != devices.Unknown {
+				if got := look(model, world.Slices, shape, devices.NewWorth(nil, nil)).Answer(&v1.Node{ObjectMeta: metav1.ObjectMeta{Name: "a"}}); got != devices.Unknown {
 					t.Errorf("the model answers %d, want it to leave the node to the allocator", got)
 				}
 				if d := judge.Compare(world); d != nil {

@@ -88,11 +88,19 @@ func (g *Generator) Generate(seed uint64) *Case {
 		w.Nodes = append(w.Nodes, &v1.Node{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("gpu-a-%02d", i+1),
 			Labels: map[string]string{"rack": fmt.Sprintf("rack-%d", i%2)}}})
 	}
+	fabric := w.one(10) // most devices are not in the nodes
 	for _, n := range w.Nodes {
-		w.publishFor(n)
+		if !fabric || w.one(3) {
+			w.publishFor(n)
+		}
 	}
-	if len(w.Nodes) > 1 && w.one(7) || w.one(20) {
-		w.publishBeyondNodes()
+	switch {
+	case fabric:
+		for i := range 1 + w.IntN(4) {
+			w.publishBeyondNodes(fmt.Sprintf("-%d", i))
+		}
+	case len(w.Nodes) > 1 && w.one(7), w.one(20):
+		w.publishBeyondNodes("")
 	}
 	if w.one(8) {
 		w.Shuffle(len(w.Slices), func(i, j int) { w.Slices[i], w.Slices[j] = w.Slices[j], w.Slices[i] })

@@ -52,7 +52,7 @@ func TestTheOrderOfAllSlicesChangesNoVerdict(t *testing.T) {
 		}
 		for _, n := range w.Nodes {
 			before, after := natural.ask(n), ordered.ask(n)
-			if before.verdict == endless || after.verdict == endless || c.random(n, ours.Answer(n.Name)) {
+			if before.verdict == endless || after.verdict == endless || c.random(n, ours.Answer(n)) {
 				continue
 			}
 			// Outdated slices are not handed on, see the divergence of that name.
@@ -86,7 +86,7 @@ func TestNothingThatAnnotationsExcludeIsTaken(t *testing.T) {
 		}
 		for _, n := range w.Nodes {
 			scope := ours.Scope(n)
-			if ours.Answer(n.Name) != devices.Fits || c.unordered() {
+			if ours.Answer(n) != devices.Fits || c.unordered() {
 				continue
 			}
 			got, err := c.ask(n, scope.Slices, scope.Allocated)
@@ -120,7 +120,7 @@ func TestPossibleIsWhatTheAllocatorReaches(t *testing.T) {
 		}
 		w.allocate()
 		model, ours := view(t, w.Case)
-		understood := ours.Answer("gpu-a-01") != devices.Unknown
+		understood := ours.Answer(&v1.Node{ObjectMeta: metav1.ObjectMeta{Name: "gpu-a-01"}}) != devices.Unknown
 		for _, s := range model.Stock(devices.NewWorth(nil, nil)) {
 			for _, p := range s.Possible {
 				reached := fill(t, judge, w.Case, p.Partition)

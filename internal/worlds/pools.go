@@ -49,16 +49,27 @@ func (w *draw) publishFor(n *v1.Node) {
 	}
 }
 
-// publishBeyondNodes publishes a pool that is not on one node alone.
-func (w *draw) publishBeyondNodes() {
+// publishBeyondNodes publishes a pool that is not on one node alone. The suffix tells
+// several apart, if not always.
+func (w *draw) publishBeyondNodes(suffix string) {
 	name := of(w, "shared", "shared", w.Nodes[0].Name)
+	if !w.one(20) {
+		name += suffix
+	}
 	driver := of(w, gpuDriver, nicDriver, nicDriver, accDriver)
 	from := len(w.Slices)
-	switch w.IntN(5) {
+	switch w.IntN(7) {
 	case 0:
 		w.pool(driver, name, onAllNodes)
-	case 1:
-		w.pool(driver, name, onRack("rack-0"))
+	case 1, 5:
+		w.pool(driver, name, onRack(of(w, "rack-0", "rack-0", "rack-1")))
+	case 6: // its devices say all the same
+		w.pool(driver, name, func(s *resourceapi.ResourceSliceSpec) { s.PerDeviceNodeSelection = ptr.To(true) })
+		for _, s := range w.Slices[from:] {
+			for i := range s.Spec.Devices {
+				s.Spec.Devices[i].NodeSelector = rack("rack-0")
+			}
+		}
 	case 2: // its slices are on one node each
 		w.pool(driver, name, onNode(w.Nodes[0].Name))
 		for _, s := range w.Slices[from:] {

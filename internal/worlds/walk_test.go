@@ -232,13 +232,13 @@ func (w *walk) compare(t *testing.T, worth *devices.Worth) {
 	fresh.Adopt(want)
 	grown, anew := look(w.model), look(fresh)
 	for _, n := range w.Nodes {
-		if got, want := grown.Answer(n.Name), anew.Answer(n.Name); got != want {
+		if got, want := grown.Answer(n), anew.Answer(n); got != want {
 			t.Fatalf("%s, %s: answer %d, a new model's %d", w.Note, n.Name, got, want)
 		}
 		if diff := cmp.Diff(anew.Plan(n.Name), grown.Plan(n.Name), cmpopts.IgnoreUnexported(devices.Chosen{})); diff != "" {
 			t.Fatalf("%s, %s: the plan is not a new model's (-want +got)\n%s", w.Note, n.Name, diff)
 		}
-		if got, want := grown.Why(n.Name), anew.Why(n.Name); got != want {
+		if got, want := grown.Why(n), anew.Why(n); got != want {
 			t.Fatalf("%s, %s: %+v, a new model says %+v", w.Note, n.Name, got, want)
 		}
 		scope := grown.Scope(n)

@@ -26,8 +26,8 @@ func TestPlanningIsBounded(t *testing.T) {
 		spec.Devices.Requests = append(spec.Devices.Requests, request)
 	}
 	view := s.view(t, spec)
-	if plan := view.Plan(s.node.Name); plan != nil || view.Why(s.node.Name).Kind != Served {
-		t.Errorf("nine 1g on one GPU: plan %v, why %+v; want it left to the allocator", plan, view.Why(s.node.Name))
+	if plan := view.Plan(s.node.Name); plan != nil || view.Why(called(s.node.Name)).Kind != Served {
+		t.Errorf("nine 1g on one GPU: plan %v, why %+v; want it left to the allocator", plan, view.Why(called(s.node.Name)))
 	}
 	spent := viewBudget - s.model.budget
 	matching := 8 * 26 * costOfMatch * 2
@@ -52,7 +52,7 @@ func TestAnOrderThatRunsOutGoesOnNextTime(t *testing.T) {
 	count := func() (planned int) {
 		look(s.model, s.slices, &s.allocated, shape, worth).Ordered()
 		for _, n := range s.model.all {
-			if known := n.recall(shape, worth); known != nil && known.plan != nil {
+			if known := n.recall(shape, worth, allRequests); known != nil && known.plan != nil {
 				planned++
 			}
 		}
@@ -148,48 +148,11 @@ func TestTheSmallestSufficesAlsoIfTheClassSaysSo(t *testing.T) {
 	}
 }
 
-// TestNetworkDevicesAreLeftToTheAllocator: they do not keep a node's own GPUs from
-// being planned, and reasons do not speak of what is not modelled.
-func TestNetworkDevicesAreLeftToTheAllocator(t *testing.T) {
-	s := newScene(t, "resourceslices-a30-2x-dynamic-mig")
-	s.use("a30-0", "gpu-1-mig-1g6gb-14-0")
-	s.classes["fabric"] = class("fabric", `device.driver == "fabric.example.com"`)
-	s.slices = append(s.slices, &resourceapi.ResourceSlice{Spec: resourceapi.ResourceSliceSpec{Driver: "fabric.example.com",
-		Pool: resourceapi.ResourcePool{Name: "fabric", ResourceSliceCount: 1, Generation: 1}, AllNodes: ptr.To(true),
-		Devices: []resourceapi.Device{{Name: "port-1"}}}})
-	s.slices[len(s.slices)-1].Name = "fabric"
-	both := profile("1g.6gb")
-	both.Devices.Requests = append(both.Devices.Requests, resourceapi.DeviceRequest{Name: "port",
-		Exactly: &resourceapi.ExactDeviceRequest{DeviceClassName: "fabric", AllocationMode: resourceapi.DeviceAllocationModeExactCount, Count: 1}})
-	fabric := s.slices[len(s.slices)-1]
-	s.slices = s.slices[:len(s.slices)-1]
-	if why := s.view(t, both).Why("a30-0"); why.Kind != NoneOfClass {
-		t.Errorf("before there is a network: %+v", why)
-	}
-	s.slices = append(s.slices, fabric) // what was said before is not remembered
-	view := s.view(t, both)
-	plan := view.Plan("a30-0")
-	if plan == nil || len(plan.Chosen) != 1 || gpuOf(plan.Chosen[0].Device) != "gpu-1" {
-		t.Fatalf("planned %+v, want a slice of the fuller GPU", plan)
-	}
-	got, ok := s.take(t, both)
-	if !ok || got[0] != plan.Chosen[0].Device || got[1] != "port-1" {
-		t.Errorf("the allocator took %v, want %s and the port", got, plan.Chosen[0].Device)
-	}
-	// The port is taken now: nothing fits, and the model does not claim to know why.
-	if view = s.view(t, both); view.Why("elsewhere").Kind != Served {
-		t.Errorf("of a node without devices of its own: %+v", view.Why("elsewhere"))
-	}
-	if _, ok := s.take(t, both); ok {
-		t.Error("the port was given twice")
-	}
-}
-
 // TestSlicesThatDisagreeAreLeftToTheAllocator: it believes the one it comes upon
 // first, and what is planned decides which that is.
 func TestSlicesThatDisagreeAreLeftToTheAllocator(t *testing.T) {
 	s := newScene(t, "resourceslices-a30-2x-dynamic-mig")
-	if got := s.view(t, profile("1g.6gb")).Answer("a30-0"); got != Fits {
+	if got := s.view(t, profile("1g.6gb")).Answer(called("a30-0")); got != Fits {
 		t.Fatalf("before they disagree: answer %d, want %d", got, Fits)
 	}
 	last := len(s.slices) - 1
@@ -198,7 +161,7 @@ func TestSlicesThatDisagreeAreLeftToTheAllocator(t *testing.T) {
 	if len(s.slices) < 2 || s.slices[0].Spec.Pool.Name != s.slices[last].Spec.Pool.Name {
 		t.Fatalf("want a pool of several slices, got %d slices", len(s.slices))
 	}
-	if got := s.view(t, profile("1g.6gb")).Answer("a30-0"); got != Unknown {
+	if got := s.view(t, profile("1g.6gb")).Answer(called("a30-0")); got != Unknown {
 		t.Errorf("answer %d, want %d", got, Unknown)
 	}
 }
@@ -215,7 +178,7 @@ func TestADeviceThatNamesAnAttributeTwiceIsLeftToTheAllocator(t *testing.T) {
 		if name != "type" {
 			want = Unknown
 		}
-		if got := s.view(t, profile("1g.6gb")).Answer("a30-0"); got != want {
+		if got := s.view(t, profile("1g.6gb")).Answer(called("a30-0")); got != want {
 			t.Errorf("with the attribute %s: answer %d, want %d", name, got, want)
 		}
 	}

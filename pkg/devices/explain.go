@@ -56,6 +56,9 @@ func (q *search) explain() Why {
 	for i := range q.shape.claims {
 		c := &q.shape.claims[i]
 		for j := range c.requests {
+			if q.part&c.requests[j].bit == 0 {
+				continue
+			}
 			var nearest Why
 			served := false
 			for k := range c.requests[j].alternatives {

@@ -3,6 +3,7 @@ package devices
 import (
 	"fmt"
 
+	v1 "k8s.io/api/core/v1"
 	resourceapi "k8s.io/api/resource/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -66,3 +67,6 @@ var grids = []grid{
 	{4, []gridProfile{{"1g.6gb", 1, []int{0, 1, 2, 3}, "5952Mi"}, {"2g.12gb", 2, []int{0, 2}, "11968Mi"}, {"4g.24gb", 4, []int{0}, "24000Mi"}}},
 	{12, []gridProfile{{"1g.24gb", 3, []int{0, 3, 6, 9}, "24192Mi"}, {"2g.48gb", 6, []int{0, 6}, "48512Mi"}, {"4g.96gb", 12, []int{0}, "97251Mi"}}},
 }
+
+// called is a node without labels.
+func called(name string) *v1.Node { return &v1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}} }

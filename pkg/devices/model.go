@@ -35,7 +35,11 @@ type Model struct {
 	selections map[string]*selection
 	seats      []*selection
 	reaches    map[string]*reach
-	nodes      map[string]*node
+	// fabrics are the pools that nodes share, by what these reach; counted are the names
+	// of such pools that have counters.
+	fabrics map[string]*node
+	counted map[string]bool
+	nodes   map[string]*node
 	// index finds a node's place in all; it is replaced, never changed.
 	index map[string]int
 	all   []*node
@@ -69,6 +73,9 @@ type entry struct {
 	// foreign holds such a pool's devices, for telling which requests it could
 	// serve.
 	foreign *pool
+	// shared is such a pool as it is planned for, nil if it cannot be: its devices are
+	// for different nodes, say.
+	shared *pool
 	// selections are the nodes that such a pool has devices for.
 	selections []*selection
 }
@@ -83,10 +90,13 @@ type ref struct {
 type node struct {
 	name  string
 	pools []*pool
-	// entangled: two drivers' pools with counters have the same name, by which the
-	// allocator keeps what is left of them. Which it meets first decides.
-	entangled bool
-	version   uint64
+	// fabric: the pools are not a node's own, several share them.
+	fabric bool
+	// obscure: what the allocator does cannot be told. Two drivers' pools with counters
+	// have the same name, by which it keeps what is left of them, and which it meets
+	// first decides; or a fabric has a pool that is not understood.
+	obscure bool
+	version uint64
 	// plans are the last few, see recall.
 	plans []*planned
 	facts *NodeGPUs
@@ -110,7 +120,7 @@ func NewModel(features structured.Features, expressions cel.Features) *Model {
 		pools:    map[poolID]*entry{}, nodes: map[string]*node{},
 		byID: map[structured.DeviceID]ref{}, kinds: map[string]*kind{},
 		selectors: map[string]*selector{}, shapes: map[string]*Shape{},
-		selections: map[string]*selection{}, reaches: map[string]*reach{},
+		selections: map[string]*selection{}, reaches: map[string]*reach{}, fabrics: map[string]*node{},
 		uses: map[poolID]map[structured.DeviceID]*usage{}, claims: map[types.UID]*holding{}, names: map[string]types.UID{},
 	}
 	return m
@@ -191,7 +201,7 @@ func (m *Model) View(s *Shape, w *Worth) *View {
 		v.elsewhere = v.elsewhere || other
 	}
 	for i, n := range m.all {
-		if known := n.recall(s, w); known != nil {
+		if known := n.recall(s, w, allRequests); known != nil {
 			v.plans[i].Store(known)
 		}
 	}
@@ -245,12 +255,16 @@ func (m *Model) updateSlices(published []*resourceapi.ResourceSlice) {
 
 func (m *Model) drop(e *entry, changed map[string]bool) {
 	delete(m.pools, e.id)
-	if e.local == nil {
+	held := e.shared
+	if e.local != nil {
+		held = e.local
+		changed[e.local.node] = true
+	}
+	if held == nil {
 		return
 	}
-	changed[e.local.node] = true
-	for i := range e.local.devices {
-		delete(m.byID, e.local.devices[i].id)
+	for i := range held.devices {
+		delete(m.byID, held.devices[i].id)
 	}
 }
 
@@ -269,18 +283,30 @@ func (m *Model) add(e *entry, changed map[string]bool) {
 		}
 		read := buildPool(e.id, name, newest, &m.features, m.kinds)
 		e.foreign.unusable = cmp.Or(read.unusable, read.opaque)
+		if read.selection = m.selectionFor(newest); read.selection == nil || read.opaque != "" || len(newest) < len(e.slices) {
+			return // of an older generation it may see more, or less
+		}
+		if e.shared = read; read.unusable == "" {
+			e.foreign = read
+		}
+		m.hold(read)
 		return
 	}
 	e.local = buildPool(e.id, name, newest, &m.features, m.kinds)
 	changed[name] = true
-	for i := range e.local.devices {
-		d := &e.local.devices[i]
-		m.byID[d.id] = ref{e.local, i}
-		if u := m.uses[e.id][d.id]; u != nil {
+	m.hold(e.local)
+}
+
+// hold keeps a pool's devices up to date from now on.
+func (m *Model) hold(p *pool) {
+	for i := range p.devices {
+		d := &p.devices[i]
+		m.byID[d.id] = ref{p, i}
+		if u := m.uses[p.id][d.id]; u != nil {
 			d.apply(u)
 		}
 	}
-	m.dirty = append(m.dirty, e.local)
+	m.dirty = append(m.dirty, p)
 }
 
 func newestGeneration(list []*resourceapi.ResourceSlice) []*resourceapi.ResourceSlice {
@@ -334,22 +360,21 @@ func (m *Model) reindex(changed map[string]bool) {
 		}
 	}
 	m.seat()
+	m.counted = map[string]bool{}
+	for _, e := range m.foreign {
+		if slices.ContainsFunc(e.slices, counts) {
+			m.counted[e.id.name] = true
+		}
+	}
 	for name := range changed {
 		pools := byNode[name]
 		if len(pools) == 0 {
 			delete(m.nodes, name)
 			continue
 		}
-		slices.SortFunc(pools, func(a, b *pool) int {
-			if a.late != b.late {
-				if b.late {
-					return -1
-				}
-				return 1
-			}
-			return a.id.compare(b.id)
-		})
-		m.nodes[name] = &node{name: name, pools: pools, entangled: entangled(pools)}
+		n := &node{name: name, pools: pools}
+		n.arrange()
+		m.nodes[name] = n
 	}
 	m.all = m.all[:0:0]
 	for _, n := range m.nodes {
@@ -360,6 +385,20 @@ func (m *Model) reindex(changed map[string]bool) {
 	for i, n := range m.all {
 		m.index[n.name] = i
 	}
+}
+
+// arrange puts the pools in the order in which the allocator looks at them.
+func (n *node) arrange() {
+	slices.SortFunc(n.pools, func(a, b *pool) int {
+		if a.late != b.late {
+			if b.late {
+				return -1
+			}
+			return 1
+		}
+		return a.id.compare(b.id)
+	})
+	n.obscure = n.obscure || entangled(n.pools)
 }
 
 // entangled tells whether two pools with counters have the same name.

@@ -162,7 +162,7 @@ func TestTheStateDoesNotDependOnHowItCameAbout(t *testing.T) {
 			if (a == nil) != (b == nil) || a != nil && (a.Cost != b.Cost || a.Chosen[0] != b.Chosen[0]) {
 				t.Fatalf("%s: %+v, a new model says %+v", node, a, b)
 			}
-			if got, want := grown.Why(node), anew.Why(node); got != want {
+			if got, want := grown.Why(called(node)), anew.Why(called(node)); got != want {
 				t.Fatalf("%s: %+v, a new model says %+v", node, got, want)
 			}
 			_, gotGPUs := grown.Standing(node)
@@ -179,7 +179,7 @@ func TestPublishedPoolsComeAndGo(t *testing.T) {
 	claim := profile("1g.6gb")
 	whole := s.slices
 	s.slices = whole[:2]
-	if why := s.view(t, claim).Why("gpu-01"); why.Kind != PoolUnusable || !strings.Contains(why.Detail, "it has 2 of 3 slices") {
+	if why := s.view(t, claim).Why(called("gpu-01")); why.Kind != PoolUnusable || !strings.Contains(why.Detail, "it has 2 of 3 slices") {
 		t.Errorf("half a pool: %+v", why)
 	}
 	s.slices = whole
@@ -194,8 +194,8 @@ func TestPublishedPoolsComeAndGo(t *testing.T) {
 		t.Errorf("planned on an old generation: %+v", view.Plan("gpu-01"))
 	}
 	s.slices = nil
-	if view := s.view(t, claim); view.Why("gpu-01").Kind != NothingPublished || len(view.Ordered()) != 0 {
-		t.Errorf("with nothing published: %+v", view.Why("gpu-01"))
+	if view := s.view(t, claim); view.Why(called("gpu-01")).Kind != NothingPublished || len(view.Ordered()) != 0 {
+		t.Errorf("with nothing published: %+v", view.Why(called("gpu-01")))
 	}
 }
 
@@ -242,7 +242,7 @@ func TestWhyNothingFits(t *testing.T) {
 				t.Fatal(err)
 			}
 			view := look(s.model, s.slices, &s.allocated, shape, NewWorth(nil, nil))
-			if got := view.Why("gpu-01"); got != c.want || view.Plan("gpu-01") != nil {
+			if got := view.Why(called("gpu-01")); got != c.want || view.Plan("gpu-01") != nil {
 				t.Errorf("got %+v and plan %v, want %+v", got, view.Plan("gpu-01"), c.want)
 			}
 		})
@@ -338,7 +338,7 @@ func BenchmarkView(b *testing.B) {
 				}
 				view = look(s.model, s.slices, &s.allocated, shape, worth)
 				for _, n := range s.model.all {
-					view.Answer(n.name)
+					view.Answer(called(n.name))
 				}
 			}
 		})

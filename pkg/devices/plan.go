@@ -30,7 +30,8 @@ type Chosen struct {
 	// Memory in bytes that the claim gets, 0 if the driver does not say.
 	Memory int64
 
-	pool, device int
+	pool, device   int
+	claim, request int
 }
 
 // Cost orders the plans for one shape, on one node and across nodes; the lower
@@ -67,6 +68,11 @@ type planned struct {
 	facts   *NodeGPUs
 	plan    *Plan // nil: nothing fits, or the model does not know
 	why     Why
+	// part are the requests that it is about. Of a node's own devices, left are those
+	// that it leaves to the pools that nodes share, and idle tells that it is of no use
+	// for any request: others decide alone.
+	part, left requests
+	idle       bool
 	// natural: some selector fails on a device here, so that the order of the
 	// devices would decide over the verdict.
 	natural bool
@@ -90,27 +96,42 @@ const (
 )
 
 // plan finds the best plan of a node for a shape.
-func (m *Model) plan(n *node, s *Shape, w *Worth) *planned {
-	if known := n.recall(s, w); known != nil {
+func (m *Model) plan(n *node, s *Shape, w *Worth) *planned { return m.planPart(n, s, w, allRequests) }
+
+// planPart is plan for some of the shape's requests.
+func (m *Model) planPart(n *node, s *Shape, w *Worth, part requests) *planned {
+	m.elsewhere(s)
+	if known := n.recall(s, w, part); known != nil {
 		return known
 	}
-	if m.budget <= 0 && s.limits.none() {
-		// Not remembered: its turn comes.
-		return &planned{version: n.version, shape: s, worth: w, facts: n.gpusOf(), natural: true}
+	out := &planned{version: n.version, shape: s, worth: w, part: part}
+	if !n.fabric {
+		out.facts = n.gpusOf()
 	}
-	out := &planned{version: n.version, shape: s, worth: w, facts: n.gpusOf()}
+	if m.budget <= 0 && s.limits.none() {
+		out.natural = true
+		return out // not remembered: its turn comes
+	}
 	n.remember(out)
 	if s.opaque != "" {
 		out.natural = true
 		return out
 	}
-	q := &search{m: m, n: n, shape: s, worth: w, left: nodeBudget}
+	q := &search{m: m, n: n, shape: s, worth: w, part: part, left: nodeBudget}
 	if !q.prepare() {
 		out.natural = true
 		return out
 	}
-	if len(s.elsewhere) > 0 && q.leavesAll() {
-		out.natural = true
+	if len(s.elsewhere) > 0 && !n.fabric {
+		var known bool
+		if out.left, out.idle, known = q.leftOver(); !known || out.idle {
+			out.natural = true
+			return out
+		}
+		q.part &^= out.left
+	}
+	if n.fabric && len(n.pools) == 0 && !s.bare {
+		out.why = Why{Kind: NothingPublished}
 		return out
 	}
 	if s.all && slices.ContainsFunc(n.pools, func(p *pool) bool { return p.unusable != "" }) {
@@ -130,7 +151,7 @@ func (m *Model) plan(n *node, s *Shape, w *Worth) *planned {
 		out.plan = q.result()
 	case found:
 		out.why = Why{Kind: Untold, Claim: s.claims[0].name, Detail: "the allocator could take a smaller share for another request or alternative"}
-	case q.left <= 0 || len(s.elsewhere) > 0:
+	case q.left <= 0:
 		out.natural = true // it may fit all the same
 	default:
 		out.why = q.explain()
@@ -151,7 +172,7 @@ func (q *search) vectors(claim, request int, slots []slot) bool {
 	if request == len(c.requests) {
 		return q.vectors(claim+1, 0, slots)
 	}
-	if left, _ := q.leaves(c, &c.requests[request]); left {
+	if q.part&c.requests[request].bit == 0 {
 		return q.vectors(claim, request+1, slots)
 	}
 	for i := range c.requests[request].alternatives {
@@ -181,7 +202,7 @@ func (q *search) spread(a *alternative, s slot, from, left int, slots []slot) bo
 		return q.vectors(s.claim, s.request+1, slots)
 	}
 	for p := from; p < len(q.n.pools); p++ {
-		if q.n.pools[p].unusable != "" || len(q.m.match(q.n.pools[p], a.selector).candidates) == 0 {
+		if q.n.pools[p].unusable != "" || !q.n.pools[p].serves(q.m.match(q.n.pools[p], a.selector)) {
 			continue
 		}
 		s.pool = p
@@ -190,6 +211,22 @@ func (q *search) spread(a *alternative, s slot, from, left int, slots []slot) bo
 		}
 	}
 	return false
+}
+
+// serves tells whether some device of the pool is to be had, if nothing else is taken.
+func (p *pool) serves(found *match) bool {
+	return slices.ContainsFunc(found.candidates, func(i int) bool {
+		d := &p.devices[i]
+		if d.allocated || !d.hasRoom(found.needs[i], nil) {
+			return false
+		}
+		return d.multi && d.measured || p.has(d.takes)
+	})
+}
+
+// has tells whether so much of the counters is left.
+func (p *pool) has(takes []take) bool {
+	return len(takes) == 0 || !p.overdrawn && !slices.ContainsFunc(takes, func(t take) bool { return p.free[t.counter] < t.milli })
 }
 
 // exceeds tells whether some claim could come to more devices here than a claim may
@@ -235,9 +272,9 @@ func (q *search) allOf(a *alternative, s slot, slots []slot) ([]slot, bool) {
 
 // recall finds the plan for a shape if nothing changed since it was made, and
 // makes it the last to be forgotten.
-func (n *node) recall(s *Shape, w *Worth) *planned {
+func (n *node) recall(s *Shape, w *Worth, part requests) *planned {
 	for i, known := range n.plans {
-		if known.shape == s && known.worth == w {
+		if known.shape == s && known.worth == w && known.part == part {
 			if known.version != n.version {
 				n.plans = slices.Delete(n.plans, i, i+1)
 				return nil
@@ -279,7 +316,7 @@ func (n *node) slicesOf(p *planned) [][]*resourceapi.ResourceSlice {
 func (n *node) reorder(chosen []Chosen, limits *Limits, s *Shape) [][]*resourceapi.ResourceSlice {
 	out := make([][]*resourceapi.ResourceSlice, len(n.pools))
 	for i, p := range n.pools {
-		if p.unusable != "" || p.opaque != "" {
+		if p.unusable != "" || p.opaque != "" || limits.none() && !slices.ContainsFunc(chosen, func(c Chosen) bool { return c.pool == i }) {
 			continue
 		}
 		var picks []int

@@ -18,6 +18,8 @@ import (
 type pool struct {
 	id   poolID
 	node string
+	// selection are the nodes that share it, nil if it is one node's own.
+	selection *selection
 	// slices are those of the newest generation, by name: the allocator's order.
 	slices []*resourceapi.ResourceSlice
 	// unusable says why the allocator takes nothing from this pool: it is

@@ -102,7 +102,7 @@ func (m *Model) selectionOf(name *string, all *bool, selector *v1.NodeSelector) 
 // and which nodes they included.
 func (m *Model) seat() {
 	m.seats = m.seats[:0:0]
-	m.reaches = map[string]*reach{}
+	m.reaches, m.fabrics = map[string]*reach{}, map[string]*node{}
 	seated := map[*selection]bool{}
 	for _, e := range m.foreign {
 		for _, s := range e.selections {
@@ -146,15 +146,16 @@ func (e *entry) reaches(key string) bool {
 }
 
 // Alike returns a key that is the same for nodes of which the allocator says the
-// same: they publish nothing of their own, and reach the very same of what others
-// publish. It reports false for a node that publishes something.
+// same: nothing that they publish themselves is of any use, and they reach the very
+// same of what others publish. It reports false for all other nodes.
 func (v *View) Alike(node *v1.Node) (string, bool) {
-	if _, local := v.index[node.Name]; local {
+	place := v.Place(node.Name)
+	if place != Nowhere && !v.at(place).idle {
 		return "", false
 	}
 	v.m.mu.Lock()
 	defer v.m.mu.Unlock()
-	if v.m.nodes[node.Name] != nil {
+	if now := v.m.nodes[node.Name]; (now == nil) != (place == Nowhere) || now != nil && now != v.nodes[place] {
 		return "", false // published since
 	}
 	return fmt.Sprint(v.m.published, " ", v.m.reachOf(node).key), true

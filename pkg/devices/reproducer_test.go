@@ -47,7 +47,7 @@ func TestAReproducerHasAllThatDecides(t *testing.T) {
 		t.Fatal(err)
 	}
 	other := look(again, back.Slices, back.Allocated, shape, NewWorth(nil, nil))
-	if view.Answer("gpu-a-01") != Fits || other.Answer("gpu-a-01") != Fits || view.Plan("gpu-a-01").Chosen[0].Device != other.Plan("gpu-a-01").Chosen[0].Device {
+	if view.Answer(called("gpu-a-01")) != Fits || other.Answer(called("gpu-a-01")) != Fits || view.Plan("gpu-a-01").Chosen[0].Device != other.Plan("gpu-a-01").Chosen[0].Device {
 		t.Errorf("planned %+v, of what was read back %+v", view.Plan("gpu-a-01"), other.Plan("gpu-a-01"))
 	}
 }

@@ -13,7 +13,9 @@ import (
 // the cluster publishes.
 type Scope struct {
 	// Slices are all slices of all pools that reach the node, other nodes' slices
-	// of these pools included. What is planned stands first.
+	// of these pools included. What is planned stands first. Of pools that nodes share,
+	// of which there may be thousands, only those are in it of which something is
+	// planned: others could not make it fail.
 	Slices []*resourceapi.ResourceSlice
 	// Allocated is what is in use of these pools, on whatever node.
 	Allocated *structured.AllocatedState
@@ -38,10 +40,16 @@ func (v *View) scope(node *v1.Node, natural bool) *Scope {
 	m.settle()
 	m.budget = orderBudget
 	out := &Scope{Fresh: true}
+	part := allRequests
+	var own, others *planned
 	var reaching []*entry
 	if n := m.nodes[node.Name]; n != nil {
 		if !natural {
-			out.Plan = m.plan(n, v.shape, v.worth).plan
+			own = m.plan(n, v.shape, v.worth)
+			if part = own.left; own.natural && !own.idle {
+				part = 0
+			}
+			out.Plan = own.plan
 		}
 		at, seen := v.index[node.Name]
 		if seen {
@@ -53,10 +61,25 @@ func (v *View) scope(node *v1.Node, natural bool) *Scope {
 			reaching = append(reaching, m.pools[local.id])
 		}
 	}
+	ordered := map[*pool][]*resourceapi.ResourceSlice{}
 	if len(m.foreign) > 0 {
 		key := m.reachOf(node).key
+		f := m.fabricOf(key)
+		if m.elsewhere(v.shape); !natural && part != 0 && len(v.shape.elsewhere) > 0 {
+			others = m.planPart(f, v.shape, v.worth, part)
+			before := v.fabrics[fabricPlan{m.published, key, part}]
+			out.Fresh = out.Fresh && before != nil && before.version == f.version
+			if both := together(own, others); both != nil {
+				out.Plan = both
+			}
+			for i, slices := range f.slicesOf(others) {
+				if slices != nil {
+					ordered[f.pools[i]] = slices
+				}
+			}
+		}
 		for _, e := range m.foreign {
-			if e.reaches(key) {
+			if e.reaches(key) && (others == nil || others.plan == nil || takes(others.plan, e.id)) {
 				reaching = append(reaching, e)
 			}
 		}
@@ -66,11 +89,20 @@ func (v *View) scope(node *v1.Node, natural bool) *Scope {
 	for i, e := range reaching {
 		ids[i] = e.id
 		list := e.slices
-		if !natural {
+		switch inOrder := ordered[e.shared]; {
+		case natural:
+		case inOrder != nil:
+			list = inOrder
+		default:
 			list = m.ordered(e, v.shape, v.worth)
 		}
 		out.Slices = append(out.Slices, list...)
 	}
 	out.Allocated = m.allocatedIn(ids)
 	return out
+}
+
+// takes tells whether a plan takes something of a pool.
+func takes(p *Plan, id poolID) bool {
+	return slices.ContainsFunc(p.Chosen, func(c Chosen) bool { return c.Driver == id.driver && c.Pool == id.name })
 }

@@ -18,6 +18,8 @@ type search struct {
 	n     *node
 	shape *Shape
 	worth *Worth
+	// part are the requests to serve.
+	part requests
 	// left of nodeBudget.
 	left int
 	// forced: a slot got a shared device because an earlier request chose it, and
@@ -40,7 +42,7 @@ type search struct {
 // prepare evaluates the shape's selectors on the node. It reports false if one
 // of them fails there, or a pool is not understood.
 func (q *search) prepare() bool {
-	if q.n.entangled {
+	if q.n.obscure {
 		return false
 	}
 	for _, p := range q.n.pools {
@@ -341,7 +343,7 @@ func (q *search) result() *Plan {
 		s := &q.slots[i]
 		p := q.n.pools[s.pool]
 		d := &p.devices[q.best[i]]
-		c := Chosen{Driver: p.id.driver, Pool: p.id.name, Device: d.spec.Name, pool: s.pool, device: q.best[i]}
+		c := Chosen{Driver: p.id.driver, Pool: p.id.name, Device: d.spec.Name, pool: s.pool, device: q.best[i], claim: s.claim, request: s.request}
 		needs := q.m.match(p, q.alternativeOf(s).selector).needs[q.best[i]]
 		c.Memory = gets(d, needs)
 		if d.multi {

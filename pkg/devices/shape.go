@@ -58,6 +58,7 @@ type claim struct {
 // it has no subrequests.
 type request struct {
 	name         string
+	bit          requests // itself
 	alternatives []alternative
 }
 
@@ -176,6 +177,16 @@ func (m *Model) compile(asks []Ask, limits Limits, classes ClassLister) (*Shape,
 	}
 	if s.all && !limits.none() {
 		s.opaque = "all devices are asked for, whatever the annotations say"
+	}
+	count := 0
+	for i := range s.claims {
+		for j := range s.claims[i].requests {
+			s.claims[i].requests[j].bit = 1 << count
+			count++
+		}
+	}
+	if count > maxRequests {
+		s.opaque = fmt.Sprintf("%d requests are more than are planned for", count)
 	}
 	if slots > maxSlots {
 		s.opaque = fmt.Sprintf("%d devices are more than are planned for", slots)

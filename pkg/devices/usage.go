@@ -121,7 +121,9 @@ func (m *Model) settle() {
 			continue
 		}
 		p.settle()
-		if n := m.nodes[p.node]; n != nil {
+		if p.selection != nil {
+			m.touched(p)
+		} else if n := m.nodes[p.node]; n != nil {
 			n.version++
 			n.facts = nil
 		}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync/atomic"
 
+	v1 "k8s.io/api/core/v1"
 	resourceapi "k8s.io/api/resource/v1"
 
 	"plimsoll.dev/scheduler/pkg/share"
@@ -26,6 +27,8 @@ type View struct {
 	// edition is that of what is published.
 	edition uint64
 	freed   uint64
+	// fabrics are the plans of shared pools; guarded by the model's lock.
+	fabrics map[fabricPlan]*planned
 	// budget is what is left of what planning may cost; guarded by the model's lock.
 	budget int
 }
@@ -52,25 +55,42 @@ func (v *View) Place(node string) int {
 	return Nowhere
 }
 
+// Shares tells whether pools that nodes share could serve some request.
+func (v *View) Shares() bool { return v.elsewhere }
+
 // Edition counts how often what is published has changed.
 func (v *View) Edition() uint64 { return v.edition }
 
 // Answer tells whether the allocator would serve the shape on a node.
-func (v *View) Answer(node string) Answer { return v.AnswerAt(v.Place(node)) }
+func (v *View) Answer(node *v1.Node) Answer {
+	if known := v.AnswerAt(v.Place(node.Name)); known != Unknown {
+		return known
+	}
+	own, others := v.halves(node)
+	switch {
+	case others == nil || others.natural:
+		return Unknown
+	case together(own, others) != nil:
+		return Fits
+	case v.shape.distinct:
+		return Unknown
+	}
+	return Refused
+}
 
-// AnswerAt is Answer for the node at a place.
+// AnswerAt is Answer for the node at a place, as far as the node's own devices tell.
 func (v *View) AnswerAt(place int) Answer {
 	switch {
 	case v.shape.opaque != "", place == Nowhere && (v.elsewhere || v.shape.bare):
-		return Unknown // what it reaches of other pools is not modelled
+		return Unknown // what it reaches of other pools is to be looked at
 	case place == Nowhere:
 		return Refused
 	}
 	p := v.at(place)
 	switch {
-	case p.natural, p.plan != nil && v.elsewhere, p.plan == nil && v.shape.distinct:
-		// Plans leave out what other pools serve. The allocator forgets devices that
-		// a claim wants distinct, and may find what the model does not.
+	case p.natural, p.plan != nil && v.elsewhere, p.left != 0, p.plan == nil && v.shape.distinct:
+		// Plans leave out what other pools serve, on which the allocator may fail. It
+		// forgets devices that a claim wants distinct, and may find what the model does not.
 		return Unknown
 	case p.plan != nil:
 		return Fits
@@ -104,8 +124,8 @@ func (v *View) planned(i int) *planned {
 	return p
 }
 
-// Plan returns a node's plan, nil if the model found none or left the shape to
-// the allocator.
+// Plan returns what is planned of a node's own devices, nil if the model found nothing
+// or left the shape to the allocator.
 func (v *View) Plan(node string) *Plan {
 	at, found := v.index[node]
 	if !found {
@@ -129,15 +149,29 @@ func (v *View) StandingAt(place int) (*Plan, *NodeGPUs) {
 
 // Why says why a node has no plan. It is the zero Why if it has one, or if the
 // model leaves it to the allocator.
-func (v *View) Why(node string) Why {
-	at, found := v.index[node]
-	if !found && !v.elsewhere {
+func (v *View) Why(node *v1.Node) Why {
+	own, others := v.halves(node)
+	switch {
+	case own != nil && own.why.Kind != Served:
+		return own.why
+	case others != nil:
+		return others.why
+	case own == nil && !v.elsewhere:
 		return Why{Kind: NothingPublished}
 	}
-	if !found {
-		return Why{}
+	return Why{}
+}
+
+// Rank is that of what the node would give, see Plan. It is 0 if that is not known.
+func (v *View) Rank(node *v1.Node) int64 {
+	var rank int64
+	own, others := v.halves(node)
+	for _, half := range []*planned{own, others} {
+		if half != nil && half.plan != nil {
+			rank += half.plan.Rank
+		}
 	}
-	return v.at(at).why
+	return rank
 }
 
 // Models are the GPU models, by product name, on which some device matches what

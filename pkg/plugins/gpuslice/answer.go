@@ -80,12 +80,11 @@ func (p *GPUSlice) filterOnModel(ctx context.Context, state fwk.CycleState, pod 
 		return nil
 	}
 	if r.planned(node) && !r.distrusted {
-		name := node.Node().Name
-		switch r.view.Answer(name) {
+		switch r.view.Answer(node.Node()) {
 		case devices.Fits:
 			return nil
 		case devices.Refused:
-			return r.refuse(r.view.Why(name))
+			return r.refuse(r.view.Why(node.Node()))
 		}
 		if status := r.withinLimits(node); status != nil {
 			return status
@@ -113,7 +112,7 @@ type answer struct {
 	status *fwk.Status
 }
 
-// asked asks the wrapped plugin about a node. Of nodes that publish nothing and
+// asked asks the wrapped plugin about a node. Of nodes that publish nothing of use and
 // reach the same pools it is asked about the first only: it could not tell them
 // apart, except by what their device plugins have.
 func (p *GPUSlice) asked(ctx context.Context, state fwk.CycleState, pod *v1.Pod, r *request, node fwk.NodeInfo) *answer {
@@ -162,10 +161,10 @@ func (p *GPUSlice) listed(ctx context.Context, state fwk.CycleState, pod *v1.Pod
 			return p.dra.Score(ctx, a.state, pod, a.node)
 		}
 	}
-	if plan != nil {
+	if plan != nil && !r.view.Shares() {
 		return plan.Rank, nil
 	}
-	return 0, nil
+	return r.view.Rank(node.Node()), nil
 }
 
 // confirm asks the wrapped plugin about the node that was chosen, and leaves it

@@ -25,7 +25,7 @@ func (r *request) explained(status *fwk.Status, node fwk.NodeInfo) *fwk.Status {
 	}
 	for _, words := range vague {
 		if strings.Contains(status.Message(), words) {
-			if why := r.view.Why(node.Node().Name); why.Kind != devices.Served {
+			if why := r.view.Why(node.Node()); why.Kind != devices.Served {
 				return r.refuse(why)
 			}
 		}
@@ -50,7 +50,7 @@ func (r *request) withinLimits(node fwk.NodeInfo) *fwk.Status {
 	if r.view == nil || r.view.Plan(node.Node().Name) != nil {
 		return nil
 	}
-	why := r.view.Why(node.Node().Name)
+	why := r.view.Why(node.Node())
 	if why.Kind == devices.Served {
 		why = devices.Why{Kind: devices.Untold, Detail: "the model does not plan for them"}
 		if opaque := r.shape.Opaque(); opaque != "" {
