@@ -12,6 +12,10 @@
 //	View: per node an Answer, a Plan (devices, cost) or a Why, and the
 //	      Scope: the slices that reach the node, in order
 //
+// Pools that several nodes share (devices on a network, say) are planned for as if they
+// were a node of their own, a fabric, once for all nodes that reach the same. A claim
+// may take of both.
+//
 // A driver is understood by the standard fields alone: counters that are units
 // with a running number are a grid ("memory-slice-0" to "-7"), devices that take
 // them are its placements, and whatever else they take is counted.
@@ -29,7 +33,9 @@
 //     error), and distinctAttribute over more than two devices of a request or
 //     over alternatives: of each request the allocator remembers only the device
 //     it added last
-//   - pools that are not on one node alone
+//   - pools that are not on one node alone and whose devices are not all for the same
+//     nodes; a request that both a node's own devices and such pools could serve, or
+//     that a constraint ties to requests of the other kind
 //   - two drivers' pools of one name with counters on one node; a device in use by
 //     shares that is not published as shared any more
 //   - what a switched-off feature would decide, and attributes that may be lists
@@ -43,5 +49,6 @@
 //
 // A claim that comes or goes costs its own devices. A node is planned anew only
 // when its devices, or the worth of free room, changed since the shape was last
-// asked for; all else is a lookup a node.
+// asked for; all else is a lookup a node. A fabric is planned anew when any of its
+// pools changed.
 package devices

@@ -85,7 +85,6 @@ func (q *search) explain() Why {
 
 // reset forgets what the search chose.
 func (q *search) reset() {
-	q.free, q.used, q.taken, q.capacity = nil, nil, nil, nil
 	q.slots, q.chosen = nil, nil
 	q.prepare()
 }

@@ -7,6 +7,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	resourceapi "k8s.io/api/resource/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/dynamic-resource-allocation/structured"
 	"k8s.io/utils/ptr"
 )
 
@@ -217,4 +218,63 @@ func TestAViewKeepsItsAnswerAboutAFabric(t *testing.T) {
 	if got, scope := view.Answer(called("bare")), view.Scope(called("bare")); got != Fits || scope.Fresh || scope.Plan != nil {
 		t.Errorf("answer %d, scope %+v; want the first answer, and that something changed", got, scope)
 	}
+}
+
+// BenchmarkFabric is what a pod's cycle pays for one of 2,000 pools that 100 nodes
+// share, half of them in use: by the model, which confirms one node with the allocator,
+// and by the allocator alone, which is asked about a single node there.
+func BenchmarkFabric(b *testing.B) {
+	s := newScene(b, "resourceslices-a30-2x-dynamic-mig")
+	s.slices = nil
+	for i := range 2000 {
+		s.ports(fmt.Sprintf("ports-%04d", i), everywhere, "port")
+		if i%2 == 0 {
+			s.allocated.AllocatedDevices.Insert(structured.MakeDeviceID(fabricDriver, fmt.Sprintf("ports-%04d", i), "port"))
+		}
+	}
+	claim := claimOf(port("port", 1))
+	shape, err := s.model.Shape([]Ask{{Name: "gpu", Spec: claim}}, Limits{}, s.classes)
+	if err != nil {
+		b.Fatal(err)
+	}
+	worth := NewWorth(nil, nil)
+	nodes := make([]*v1.Node, 100)
+	for i := range nodes {
+		nodes[i] = called(fmt.Sprintf("node-%02d", i))
+	}
+	ask := func(b *testing.B, slices []*resourceapi.ResourceSlice, allocated *structured.AllocatedState) {
+		a, err := structured.NewAllocator(b.Context(), features, *allocated, s.classes, slices, testCEL)
+		if err != nil {
+			b.Fatal(err)
+		}
+		found, err := a.Allocate(b.Context(), nodes[0], []*resourceapi.ResourceClaim{{ObjectMeta: metav1.ObjectMeta{Name: "gpu"}, Spec: *claim}})
+		if err != nil || len(found) != 1 {
+			b.Fatal(found, err)
+		}
+	}
+	changing := &resourceapi.AllocationResult{Devices: resourceapi.DeviceAllocationResult{
+		Results: []resourceapi.DeviceRequestAllocationResult{{Driver: fabricDriver, Pool: "ports-0001", Device: "port"}}}}
+	b.Run("model,100-nodes", func(b *testing.B) {
+		look(s.model, s.slices, &s.allocated, shape, worth)
+		sign := 1
+		b.ReportAllocs()
+		for b.Loop() {
+			s.model.count(changing, sign) // something is always new
+			sign = -sign
+			view := s.model.View(shape, worth)
+			for _, n := range nodes {
+				if view.Answer(n) != Fits {
+					b.Fatal("no port is left")
+				}
+			}
+			scope := view.Scope(nodes[0])
+			ask(b, scope.Slices, scope.Allocated)
+		}
+	})
+	b.Run("allocator,1-node", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			ask(b, s.slices, &s.allocated)
+		}
+	})
 }

@@ -45,18 +45,11 @@ func (q *search) prepare() bool {
 	if q.n.obscure {
 		return false
 	}
+	if slices.ContainsFunc(q.n.pools, func(p *pool) bool { return p.opaque != "" || p.misshared }) {
+		return false
+	}
+	q.copy()
 	for _, p := range q.n.pools {
-		if p.opaque != "" || p.misshared {
-			return false
-		}
-		q.free = append(q.free, slices.Clone(p.free))
-		masks := make([]mig.Mask, len(p.gpus))
-		for i := range p.gpus {
-			masks[i] = p.gpus[i].used
-		}
-		q.used = append(q.used, masks)
-		q.taken = append(q.taken, make([]bool, len(p.devices)))
-		q.capacity = append(q.capacity, map[int][]int64{})
 		if p.unusable != "" {
 			continue
 		}
@@ -71,6 +64,26 @@ func (q *search) prepare() bool {
 		}
 	}
 	return true
+}
+
+// copy copies what changes in one piece each: a fabric may have thousands of pools.
+func (q *search) copy() {
+	counters, gpus, devices := 0, 0, 0
+	for _, p := range q.n.pools {
+		counters, gpus, devices = counters+len(p.free), gpus+len(p.gpus), devices+len(p.devices)
+	}
+	pools := len(q.n.pools)
+	q.free, q.used, q.taken, q.capacity = make([][]int64, pools), make([][]mig.Mask, pools), make([][]bool, pools), make([]map[int][]int64, pools)
+	free, used, taken := make([]int64, 0, counters), make([]mig.Mask, 0, gpus), make([]bool, devices)
+	for i, p := range q.n.pools {
+		free = append(free, p.free...)
+		q.free[i] = free[len(free)-len(p.free):]
+		for g := range p.gpus {
+			used = append(used, p.gpus[g].used)
+		}
+		q.used[i] = used[len(used)-len(p.gpus):]
+		q.taken[i], taken = taken[:len(p.devices):len(p.devices)], taken[len(p.devices):]
+	}
 }
 
 func (q *search) alternativeOf(s *slot) *alternative {
@@ -306,6 +319,9 @@ func (q *search) take(s *slot, device int, sign int64) {
 		added := q.capacity[s.pool][device]
 		if added == nil {
 			added = make([]int64, len(needs)+1)
+			if q.capacity[s.pool] == nil {
+				q.capacity[s.pool] = map[int][]int64{}
+			}
 			q.capacity[s.pool][device] = added
 		}
 		for c, v := range needs {

@@ -55,6 +55,13 @@ func (v *View) Place(node string) int {
 	return Nowhere
 }
 
+// Idle tells whether a node publishes devices and none of them is of any use for the
+// shape: only pools that nodes share could serve it there.
+func (v *View) Idle(node string) bool {
+	at, found := v.index[node]
+	return found && v.at(at).idle
+}
+
 // Shares tells whether pools that nodes share could serve some request.
 func (v *View) Shares() bool { return v.elsewhere }
 

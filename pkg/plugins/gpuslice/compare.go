@@ -203,7 +203,13 @@ func (p *GPUSlice) stand(ctx context.Context, state fwk.CycleState, pod *v1.Pod,
 	if s.listed, status = p.listed(ctx, state, pod, r, node, plan); !status.IsSuccess() {
 		return status
 	}
-	if plan == nil || !r.planned(node) {
+	switch {
+	case !r.planned(node):
+		return nil
+	case plan == nil:
+		if p.spare && r.view.Idle(s.name) {
+			s.rank.Worth = p.worthOf(node.Node()) // what nodes share serves the pod
+		}
 		return nil
 	}
 	s.plan = plan
