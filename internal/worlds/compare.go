@@ -133,9 +133,15 @@ func (c *cluster) judge(n *v1.Node) *Disagreement {
 	scope := c.view.Scope(n)
 	reach := reachOf(c.Slices, n)
 	published, used := within(c.Slices, reach), usedWithin(c.Allocated, reach)
-	// A scope may hold more pools than it must, and only those of the shared ones that
-	// it needs: it has what is in use of them.
-	if want := usedWithin(c.Allocated, poolsOf(scope.Slices)); !sameState(scope.Allocated, want) {
+	// A scope may hold more pools than it must, and of those that nodes share only what is
+	// planned: it has what is in use of them.
+	shown := poolsOf(scope.Slices)
+	for _, s := range published {
+		if id := poolOf(s); !shown.Has(id) && (scope.Plan == nil || s.Spec.NodeName != nil) {
+			return disagree(OtherUse, "pool %v is not shown", id)
+		}
+	}
+	if want := usedWithin(c.Allocated, shown); !sameState(scope.Allocated, want) {
 		return disagree(OtherUse, "%v, want %v", scope.Allocated, want)
 	}
 	natural, err := c.ask(n, published, used)

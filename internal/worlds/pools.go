@@ -63,9 +63,13 @@ func (w *draw) publishBeyondNodes(suffix string) {
 		w.pool(driver, name, onAllNodes)
 	case 1, 5:
 		w.pool(driver, name, onRack(of(w, "rack-0", "rack-0", "rack-1")))
-	case 6: // its devices say all the same
+	case 6: // its devices say all the same, if not for one slice
 		w.pool(driver, name, func(s *resourceapi.ResourceSliceSpec) { s.PerDeviceNodeSelection = ptr.To(true) })
-		for _, s := range w.Slices[from:] {
+		for i, s := range w.Slices[from:] {
+			if i == 1 && w.one(3) {
+				s.Spec.PerDeviceNodeSelection, s.Spec.NodeSelector = nil, rack("rack-0")
+				continue
+			}
 			for i := range s.Spec.Devices {
 				s.Spec.Devices[i].NodeSelector = rack("rack-0")
 			}

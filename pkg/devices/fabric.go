@@ -17,38 +17,46 @@ const (
 	maxRequests = 64
 )
 
-// maxFabrics bounds how many fabrics are remembered: beyond, they are made anew.
-const maxFabrics = 1000
+// maxFabricPools bounds what is remembered of fabrics, as the sum of their pools: beyond,
+// they are made anew.
+const maxFabricPools = 1_000_000
 
 // selectionFor is the one selection of nodes that all devices of a pool are for; nil
-// if they are for different nodes, or if that cannot be told.
+// if they are for different nodes, if that cannot be told, or if some say it themselves
+// and for others their slice does: devices could then not change places.
 func (m *Model) selectionFor(list []*resourceapi.ResourceSlice) *selection {
 	var sole *selection
 	same := func(name *string, all *bool, selector *v1.NodeSelector) bool {
 		found := m.selectionOf(name, all, selector)
-		if found == nil || sole != nil && sole != found || found.all && (all == nil || !*all) {
-			return false // the last: its selector cannot be read
+		if found == nil || sole != nil && sole != found || found.all && (all == nil || !*all) || selector != nil && len(selector.NodeSelectorTerms) != 1 {
+			return false // of the last two: its selector cannot be read, or not be handed on
 		}
 		sole = found
 		return true
 	}
+	slicesSay, devicesSay := false, false
 	for _, s := range list {
 		switch {
 		case len(s.Spec.SharedCounters) > 0:
-		case s.Spec.PerDeviceNodeSelection == nil || !*s.Spec.PerDeviceNodeSelection:
+		case s.Spec.PerDeviceNodeSelection == nil:
+			slicesSay = true
 			if !same(s.Spec.NodeName, s.Spec.AllNodes, s.Spec.NodeSelector) {
 				return nil
 			}
-		case s.Spec.NodeName != nil || s.Spec.AllNodes != nil || s.Spec.NodeSelector != nil || len(s.Spec.Devices) == 0,
-			!m.features.PartitionableDevices: // the slice is not seen
+		case !*s.Spec.PerDeviceNodeSelection || s.Spec.NodeName != nil || s.Spec.AllNodes != nil || s.Spec.NodeSelector != nil,
+			len(s.Spec.Devices) == 0, !m.features.PartitionableDevices: // the last: the slice is not seen
 			return nil
 		default:
+			devicesSay = true
 			for i := range s.Spec.Devices {
 				if d := &s.Spec.Devices[i]; !same(d.NodeName, d.AllNodes, d.NodeSelector) {
 					return nil
 				}
 			}
 		}
+	}
+	if slicesSay && devicesSay {
+		return nil
 	}
 	return sole
 }
@@ -60,48 +68,69 @@ func (m *Model) fabricOf(key string) *node {
 	if known := m.fabrics[key]; known != nil {
 		return known
 	}
-	if len(m.fabrics) >= maxFabrics {
-		clear(m.fabrics)
+	if m.fabricPools > maxFabricPools {
+		m.forgetFabrics()
 	}
-	f := &node{fabric: true}
-	for _, e := range m.foreign {
-		if !e.reaches(key) {
+	f := &node{fabric: true, version: m.tick()}
+	for i, s := range m.seats {
+		if key[i] != '1' {
 			continue
 		}
-		f.obscure = f.obscure || e.shared == nil
-		if e.shared != nil {
-			f.pools = append(f.pools, e.shared)
+		s.fabrics = append(s.fabrics, f)
+		for _, e := range s.entries {
+			if len(e.selections) > 1 && slices.Contains(f.entries, e) {
+				continue
+			}
+			f.entries = append(f.entries, e)
+			f.obscure = f.obscure || e.shared == nil
+			if e.shared != nil {
+				f.pools = append(f.pools, e.shared)
+			}
 		}
 	}
 	f.arrange()
 	m.fabrics[key] = f
+	m.fabricPools += 1 + len(f.entries)
 	return f
+}
+
+func (m *Model) forgetFabrics() {
+	m.fabrics, m.fabricPools = map[string]*node{}, 0
+	for _, s := range m.seats {
+		s.fabrics = nil
+	}
+}
+
+// tick numbers the states of fabrics: one that is made anew is in another.
+func (m *Model) tick() uint64 {
+	m.ticks++
+	return m.ticks
 }
 
 // touched notes that something changed in a pool that nodes share.
 func (m *Model) touched(p *pool) {
-	for key, f := range m.fabrics {
-		if key[p.selection.seat] == '1' {
-			f.version++
-		}
+	for _, f := range p.selection.fabrics {
+		f.version = m.tick()
 	}
 }
 
-// fabricPlan names a plan of a view: for which nodes, in which edition of what is
-// published, and for which requests.
+// fabricPlan names a plan of a view: for which nodes, and for which requests.
 type fabricPlan struct {
-	edition uint64
-	key     string
-	part    requests
+	key  string
+	part requests
 }
 
 // shared returns how the pools that a node shares with others serve some requests.
-// As with nodes, the view's first answer stays.
+// As with nodes, the view's first answer stays. Once other such pools are published, it
+// is nil: what the node's own devices leave to them may be something else now.
 func (v *View) shared(node *v1.Node, part requests) *planned {
 	v.m.mu.Lock()
 	defer v.m.mu.Unlock()
 	v.m.settle()
-	at := fabricPlan{v.m.published, v.m.reachOf(node).key, part}
+	if v.m.sharing != v.sharing {
+		return nil
+	}
+	at := fabricPlan{v.m.reachOf(node).key, part}
 	if known := v.fabrics[at]; known != nil {
 		return known
 	}

@@ -101,6 +101,7 @@ func TestNodesAreServedByTheFabricsTheyReach(t *testing.T) {
 		{racked("a30-0", "a"), Fits, Served}, // its GPUs are no ports
 		{racked("bare-b", "b"), Refused, AllTaken},
 		{racked("bare-c", "c"), Refused, NothingPublished},
+		{racked("a30-0", "c"), Refused, NoneOfClass},
 	} {
 		if got, why := view.Answer(c.node), view.Why(c.node).Kind; got != c.want || why != c.why {
 			t.Errorf("%s: answer %d, why %d; want %d, %d", c.node.Name, got, why, c.want, c.why)
@@ -124,7 +125,10 @@ func TestTheAllocatorIsShownTheSharedPoolsThatItNeeds(t *testing.T) {
 		s.ports(fmt.Sprintf("ports-%d", i), everywhere, "port")
 	}
 	s.model.Refresh(s.slices)
-	for want, view := range map[int]*View{2: s.view(t, claimOf(port("ports", 2))), 10: s.view(t, claimOf(port("ports", 11)))} {
+	for want, view := range map[int]*View{6: s.view(t, claimOf(port("ports", 6))), 10: s.view(t, claimOf(port("ports", 11)))} {
+		if got := view.Answer(called("bare")); got == Unknown || got == Fits != (want == 6) {
+			t.Errorf("answer %d where %d pools are to be shown", got, want)
+		}
 		if got := len(view.Scope(called("bare")).Slices); got != want {
 			t.Errorf("%d slices for a node without its own, want %d", got, want)
 		}
@@ -134,6 +138,26 @@ func TestTheAllocatorIsShownTheSharedPoolsThatItNeeds(t *testing.T) {
 		if got := len(view.NaturalScope(called("bare")).Slices); got != 10 {
 			t.Errorf("%d slices in their natural order, want all 10", got)
 		}
+	}
+}
+
+// TestAllDevicesAreAllThatAreShown: of a list that would rather have all, the allocator
+// must see what it is that keeps it from having them.
+func TestAllDevicesAreAllThatAreShown(t *testing.T) {
+	s := newScene(t, "resourceslices-a30-2x-dynamic-mig")
+	s.ports("ports-0", everywhere, "port")
+	s.ports("ports-1", everywhere, "port-1", "port-2")
+	s.allocated.AllocatedDevices.Insert(structured.MakeDeviceID(fabricDriver, "ports-0", "port"))
+	claim := claimOf(resourceapi.DeviceRequest{Name: "ports", FirstAvailable: []resourceapi.DeviceSubRequest{
+		{Name: "all", DeviceClassName: "fabric", AllocationMode: resourceapi.DeviceAllocationModeAll},
+		{Name: "one", DeviceClassName: "fabric", AllocationMode: resourceapi.DeviceAllocationModeExactCount, Count: 1}}})
+	scope := s.view(t, claim).Scope(called("bare"))
+	if scope.Plan == nil || len(scope.Plan.Chosen) != 1 {
+		t.Fatalf("planned %+v, want one port", scope.Plan)
+	}
+	got, err := s.allocate(t, claim, scope.Slices)
+	if err != nil || len(got) != 1 || len(got[0].Devices.Results) != 1 || got[0].Devices.Results[0].Request != "ports/one" {
+		t.Errorf("the allocator gives %+v, %v; want one port as the second choice", got, err)
 	}
 }
 
@@ -154,6 +178,11 @@ func TestSharedPoolsThatCannotBePlannedAreLeftToTheAllocator(t *testing.T) {
 		"each device says the same": {perDevice, nil, Fits},
 		"a device is another node's": {perDevice, func(_ *scene, s *resourceapi.ResourceSlice) {
 			s.Spec.Devices[0].AllNodes, s.Spec.Devices[0].NodeName = nil, ptr.To("x")
+		}, Unknown},
+		"one slice says it, one each device": {perDevice, func(s *scene, now *resourceapi.ResourceSlice) {
+			now.Spec.Pool.ResourceSliceCount = 2
+			another := s.ports("ports", everywhere, "port-3")
+			another.Name, another.Spec.Pool.ResourceSliceCount = "another", 2
 		}, Unknown},
 		"a device says nothing":       {perDevice, func(_ *scene, s *resourceapi.ResourceSlice) { s.Spec.Devices[0].AllNodes = nil }, Unknown},
 		"the selector cannot be read": {inRack("Unheard"), nil, Unknown},
@@ -196,6 +225,25 @@ func TestCountersOfOneNameAreLeftToTheAllocator(t *testing.T) {
 	}
 	if got := view.Answer(called("bare")); got != Fits {
 		t.Errorf("without: answer %d, want %d", got, Fits)
+	}
+}
+
+// TestAViewThatOthersHaveOvertakenDoesNotMixEditions: once other pools are shared, it
+// leaves what it has not answered to the allocator.
+func TestAViewThatOthersHaveOvertakenDoesNotMixEditions(t *testing.T) {
+	s := newScene(t, "resourceslices-a30-2x-dynamic-mig")
+	s.ports("ports", everywhere, "port")
+	view := s.view(t, claimOf(port("ports", 2)))
+	if got := view.Answer(called("bare")); got != Refused {
+		t.Fatalf("answer %d, want %d", got, Refused)
+	}
+	s.ports("more", everywhere, "port")
+	s.model.Refresh(s.slices)
+	if got, why := view.Judge(called("bare")); got != Unknown || why.Kind != Served {
+		t.Errorf("answer %d, %+v; want %d and no reason", got, why, Unknown)
+	}
+	if view.Scope(called("bare")).Fresh {
+		t.Error("nothing is said to have changed")
 	}
 }
 

@@ -6,7 +6,8 @@ import (
 )
 
 // Meets tells whether an allocated device meets the limits, and what it has. A
-// device that the model does not hold, or that is no GPU, is not judged.
+// device that the model does not hold, or that is no GPU, is not judged, nor is one that
+// nodes share: where it was not planned for, the allocator was shown all of them.
 func (m *Model) Meets(l *Limits, allocated *resourceapi.DeviceRequestAllocationResult) (has string, ok bool) {
 	if l.none() {
 		return "", true
@@ -14,7 +15,7 @@ func (m *Model) Meets(l *Limits, allocated *resourceapi.DeviceRequestAllocationR
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	r, found := m.byID[structured.MakeDeviceID(allocated.Driver, allocated.Pool, allocated.Device)]
-	if !found {
+	if !found || r.pool.selection != nil {
 		return "", true
 	}
 	d := &r.pool.devices[r.device]

@@ -37,9 +37,12 @@ type Model struct {
 	reaches    map[string]*reach
 	// fabrics are the pools that nodes share, by what these reach; counted are the names
 	// of such pools that have counters.
-	fabrics map[string]*node
-	counted map[string]bool
-	nodes   map[string]*node
+	fabrics     map[string]*node
+	counted     map[string]bool
+	fabricPools int
+	// sharing counts the changes of what nodes share, ticks those of fabrics.
+	sharing, ticks uint64
+	nodes          map[string]*node
 	// index finds a node's place in all; it is replaced, never changed.
 	index map[string]int
 	all   []*node
@@ -90,8 +93,10 @@ type ref struct {
 type node struct {
 	name  string
 	pools []*pool
-	// fabric: the pools are not a node's own, several share them.
-	fabric bool
+	// fabric: the pools are not a node's own, several share them; entries are all of
+	// them.
+	fabric  bool
+	entries []*entry
 	// obscure: what the allocator does cannot be told. Two drivers' pools with counters
 	// have the same name, by which it keeps what is left of them, and which it meets
 	// first decides; or a fabric has a pool that is not understood.
@@ -196,7 +201,7 @@ func (m *Model) View(s *Shape, w *Worth) *View {
 	defer m.mu.Unlock()
 	m.settle()
 	m.elsewhere(s)
-	v := &View{m: m, shape: s, worth: w, index: m.index, nodes: m.all, plans: make([]atomic.Pointer[planned], len(m.all)), budget: viewBudget, edition: m.published, freed: m.freed.Load()}
+	v := &View{m: m, shape: s, worth: w, index: m.index, nodes: m.all, plans: make([]atomic.Pointer[planned], len(m.all)), budget: viewBudget, edition: m.published, sharing: m.sharing, freed: m.freed.Load()}
 	for _, other := range s.elsewhere {
 		v.elsewhere = v.elsewhere || other
 	}
@@ -244,7 +249,7 @@ func (m *Model) updateSlices(published []*resourceapi.ResourceSlice) {
 		m.add(&entry{id: id, slices: list}, changed)
 		foreign = foreign || m.pools[id].local == nil
 	}
-	m.reindex(changed)
+	m.reindex(changed, foreign)
 	if foreign {
 		// What others serve decides what is planned on a node's own devices.
 		for _, n := range m.all {
@@ -343,9 +348,10 @@ func soleNode(list []*resourceapi.ResourceSlice) string {
 	return sole
 }
 
-// reindex rebuilds the changed nodes and the order of pools.
-func (m *Model) reindex(changed map[string]bool) {
-	m.order, m.foreign = m.order[:0:0], m.foreign[:0:0]
+// reindex rebuilds the changed nodes and the order of pools; foreign tells whether some
+// that are not on one node alone changed.
+func (m *Model) reindex(changed map[string]bool, foreign bool) {
+	m.order = m.order[:0:0]
 	byNode := map[string][]*pool{}
 	for _, e := range m.pools {
 		m.order = append(m.order, e)
@@ -354,17 +360,19 @@ func (m *Model) reindex(changed map[string]bool) {
 		}
 	}
 	slices.SortFunc(m.order, func(a, b *entry) int { return a.id.compare(b.id) })
-	for _, e := range m.order {
-		if e.local == nil {
+	if foreign {
+		m.foreign, m.counted = m.foreign[:0:0], map[string]bool{}
+		m.sharing++
+		for _, e := range m.order {
+			if e.local != nil {
+				continue
+			}
 			m.foreign = append(m.foreign, e)
+			if slices.ContainsFunc(e.slices, counts) {
+				m.counted[e.id.name] = true
+			}
 		}
-	}
-	m.seat()
-	m.counted = map[string]bool{}
-	for _, e := range m.foreign {
-		if slices.ContainsFunc(e.slices, counts) {
-			m.counted[e.id.name] = true
-		}
+		m.seat()
 	}
 	for name := range changed {
 		pools := byNode[name]

@@ -73,6 +73,8 @@ type planned struct {
 	// for any request: others decide alone.
 	part, left requests
 	idle       bool
+	// barren: there are no such pools.
+	barren bool
 	// natural: some selector fails on a device here, so that the order of the
 	// devices would decide over the verdict.
 	natural bool
@@ -104,7 +106,7 @@ func (m *Model) planPart(n *node, s *Shape, w *Worth, part requests) *planned {
 	if known := n.recall(s, w, part); known != nil {
 		return known
 	}
-	out := &planned{version: n.version, shape: s, worth: w, part: part}
+	out := &planned{version: n.version, shape: s, worth: w, part: part, barren: n.fabric && len(n.entries) == 0}
 	if !n.fabric {
 		out.facts = n.gpusOf()
 	}
@@ -129,10 +131,6 @@ func (m *Model) planPart(n *node, s *Shape, w *Worth, part requests) *planned {
 			return out
 		}
 		q.part &^= out.left
-	}
-	if n.fabric && len(n.pools) == 0 && !s.bare {
-		out.why = Why{Kind: NothingPublished}
-		return out
 	}
 	if s.all && slices.ContainsFunc(n.pools, func(p *pool) bool { return p.unusable != "" }) {
 		out.why = q.unusablePool()
@@ -185,7 +183,7 @@ func (q *search) vectors(claim, request int, slots []slot) bool {
 			}
 			continue
 		}
-		if q.spread(a, s, 0, a.count, slots) {
+		if q.spread(a, s, 0, 0, a.count, slots) {
 			return true
 		}
 	}
@@ -193,8 +191,8 @@ func (q *search) vectors(claim, request int, slots []slot) bool {
 }
 
 // spread assigns the devices of one request to pools, which the allocator walks
-// in one direction.
-func (q *search) spread(a *alternative, s slot, from, left int, slots []slot) bool {
+// in one direction. Of the first pool it has so many already.
+func (q *search) spread(a *alternative, s slot, from, has, left int, slots []slot) bool {
 	if q.left--; q.left <= 0 {
 		return false
 	}
@@ -202,26 +200,30 @@ func (q *search) spread(a *alternative, s slot, from, left int, slots []slot) bo
 		return q.vectors(s.claim, s.request+1, slots)
 	}
 	for p := from; p < len(q.n.pools); p++ {
-		if q.n.pools[p].unusable != "" || !q.n.pools[p].serves(q.m.match(q.n.pools[p], a.selector)) {
-			continue
+		if q.n.pools[p].unusable == "" && q.n.pools[p].serves(q.m.match(q.n.pools[p], a.selector), has+1) {
+			s.pool = p
+			if q.spread(a, s, p, has+1, left-1, append(slots[:len(slots):len(slots)], s)) {
+				return true
+			}
 		}
-		s.pool = p
-		if q.spread(a, s, p, left-1, append(slots[:len(slots):len(slots)], s)) {
-			return true
-		}
+		has = 0
 	}
 	return false
 }
 
-// serves tells whether some device of the pool is to be had, if nothing else is taken.
-func (p *pool) serves(found *match) bool {
-	return slices.ContainsFunc(found.candidates, func(i int) bool {
+// serves tells whether so many devices of the pool are to be had, each if nothing else
+// is taken.
+func (p *pool) serves(found *match, count int) bool {
+	for _, i := range found.candidates {
 		d := &p.devices[i]
-		if d.allocated || !d.hasRoom(found.needs[i], nil) {
-			return false
+		if !d.allocated && d.hasRoom(found.needs[i], nil) && (d.multi && d.measured || p.has(d.takes)) {
+			count--
 		}
-		return d.multi && d.measured || p.has(d.takes)
-	})
+		if count <= 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // has tells whether so much of the counters is left.
@@ -297,6 +299,9 @@ func (n *node) remember(p *planned) {
 // slicesOf returns each pool's slices as the allocator shall see them for a
 // plan, nil where they stay as they are.
 func (n *node) slicesOf(p *planned) [][]*resourceapi.ResourceSlice {
+	if p == nil {
+		return nil
+	}
 	if p.ordered == nil && (p.plan != nil || !p.natural && !p.shape.limits.none()) {
 		var chosen []Chosen
 		if p.plan != nil {

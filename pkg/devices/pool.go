@@ -132,8 +132,15 @@ func buildPool(id poolID, node string, published []*resourceapi.ResourceSlice, f
 
 // counts tells whether a slice has counters, or devices that take of some.
 func counts(s *resourceapi.ResourceSlice) bool {
-	return len(s.Spec.SharedCounters) > 0 ||
-		slices.ContainsFunc(s.Spec.Devices, func(d resourceapi.Device) bool { return len(d.ConsumesCounters) > 0 })
+	if len(s.Spec.SharedCounters) > 0 {
+		return true
+	}
+	for i := range s.Spec.Devices {
+		if len(s.Spec.Devices[i].ConsumesCounters) > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // namedTwice tells whether a name stands for two values, once with the driver as its

@@ -18,8 +18,11 @@ type selection struct {
 	// all: every node, be it that a slice says so or that its selector cannot be
 	// read. The allocator looks again.
 	all bool
-	// seat is its place among all selections.
-	seat int
+	// seat is its place among all selections; entries are the pools that say so, and
+	// fabrics those that have them.
+	seat    int
+	entries []*entry
+	fabrics []*node
 }
 
 func (s *selection) includes(node *v1.Node) bool {
@@ -102,17 +105,19 @@ func (m *Model) selectionOf(name *string, all *bool, selector *v1.NodeSelector) 
 // and which nodes they included.
 func (m *Model) seat() {
 	m.seats = m.seats[:0:0]
-	m.reaches, m.fabrics = map[string]*reach{}, map[string]*node{}
+	m.reaches = map[string]*reach{}
 	seated := map[*selection]bool{}
 	for _, e := range m.foreign {
 		for _, s := range e.selections {
 			if !seated[s] {
 				seated[s] = true
-				s.seat = len(m.seats)
+				s.seat, s.entries = len(m.seats), nil
 				m.seats = append(m.seats, s)
 			}
+			s.entries = append(s.entries, e)
 		}
 	}
+	m.forgetFabrics()
 	for key, s := range m.selections {
 		if !seated[s] {
 			delete(m.selections, key)
@@ -138,11 +143,6 @@ func (m *Model) reachOf(node *v1.Node) *reach {
 	out := &reach{labelled: node, key: string(key)}
 	m.reaches[node.Name] = out
 	return out
-}
-
-// reaches tells whether a pool has something for a node.
-func (e *entry) reaches(key string) bool {
-	return slices.ContainsFunc(e.selections, func(s *selection) bool { return key[s.seat] == '1' })
 }
 
 // Alike returns a key that is the same for nodes of which the allocator says the

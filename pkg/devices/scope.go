@@ -15,7 +15,7 @@ type Scope struct {
 	// Slices are all slices of all pools that reach the node, other nodes' slices
 	// of these pools included. What is planned stands first. Of pools that nodes share,
 	// of which there may be thousands, only those are in it of which something is
-	// planned: others could not make it fail.
+	// planned, unless a request asks for all devices: others change nothing then.
 	Slices []*resourceapi.ResourceSlice
 	// Allocated is what is in use of these pools, on whatever node.
 	Allocated *structured.AllocatedState
@@ -40,46 +40,19 @@ func (v *View) scope(node *v1.Node, natural bool) *Scope {
 	m.settle()
 	m.budget = orderBudget
 	out := &Scope{Fresh: true}
-	part := allRequests
-	var own, others *planned
-	var reaching []*entry
-	if n := m.nodes[node.Name]; n != nil {
-		if !natural {
-			own = m.plan(n, v.shape, v.worth)
-			if part = own.left; own.natural && !own.idle {
-				part = 0
-			}
-			out.Plan = own.plan
-		}
-		at, seen := v.index[node.Name]
-		if seen {
-			before := v.plans[at].Load()
-			out.Fresh = before == nil || v.nodes[at] == n && before.version == n.version
-		}
-		out.Fresh = out.Fresh && seen
-		for _, local := range n.pools {
-			reaching = append(reaching, m.pools[local.id])
-		}
-	}
-	ordered := map[*pool][]*resourceapi.ResourceSlice{}
+	own, reaching := v.ownScope(out, node.Name, natural)
+	inOrder := map[*pool][]*resourceapi.ResourceSlice{}
 	if len(m.foreign) > 0 {
-		key := m.reachOf(node).key
-		f := m.fabricOf(key)
-		if m.elsewhere(v.shape); !natural && part != 0 && len(v.shape.elsewhere) > 0 {
-			others = m.planPart(f, v.shape, v.worth, part)
-			before := v.fabrics[fabricPlan{m.published, key, part}]
-			out.Fresh = out.Fresh && before != nil && before.version == f.version
-			if both := together(own, others); both != nil {
-				out.Plan = both
-			}
-			for i, slices := range f.slicesOf(others) {
-				if slices != nil {
-					ordered[f.pools[i]] = slices
-				}
+		f := m.fabricOf(m.reachOf(node).key)
+		var others *planned
+		if !natural {
+			others = v.sharedScope(out, node, own, f)
+			for i, list := range f.slicesOf(others) {
+				inOrder[f.pools[i]] = list
 			}
 		}
-		for _, e := range m.foreign {
-			if e.reaches(key) && (others == nil || others.plan == nil || takes(others.plan, e.id)) {
+		for _, e := range f.entries {
+			if others == nil || out.Plan == nil || v.shape.all || takes(others.plan, e.id) {
 				reaching = append(reaching, e)
 			}
 		}
@@ -89,17 +62,57 @@ func (v *View) scope(node *v1.Node, natural bool) *Scope {
 	for i, e := range reaching {
 		ids[i] = e.id
 		list := e.slices
-		switch inOrder := ordered[e.shared]; {
+		switch {
 		case natural:
-		case inOrder != nil:
-			list = inOrder
-		default:
+		case e.local != nil:
 			list = m.ordered(e, v.shape, v.worth)
+		case inOrder[e.shared] != nil:
+			list = inOrder[e.shared]
 		}
 		out.Slices = append(out.Slices, list...)
 	}
 	out.Allocated = m.allocatedIn(ids)
 	return out
+}
+
+// ownScope notes the plan of a node's own devices, and returns it with their pools.
+func (v *View) ownScope(out *Scope, name string, natural bool) (own *planned, pools []*entry) {
+	n := v.m.nodes[name]
+	if n == nil {
+		return nil, nil
+	}
+	if !natural {
+		own = v.m.plan(n, v.shape, v.worth)
+		out.Plan = own.plan
+	}
+	at, seen := v.index[name]
+	if seen {
+		before := v.plans[at].Load()
+		out.Fresh = before == nil || v.nodes[at] == n && before.version == n.version
+	}
+	out.Fresh = out.Fresh && seen
+	for _, local := range n.pools {
+		pools = append(pools, v.m.pools[local.id])
+	}
+	return own, pools
+}
+
+// sharedScope notes the plan of both halves. It returns that of the fabric, nil if
+// nothing is left to it, or if only the allocator can tell.
+func (v *View) sharedScope(out *Scope, on *v1.Node, own *planned, f *node) *planned {
+	m := v.m
+	part := allRequests
+	if own != nil {
+		part = own.left
+	}
+	if m.elsewhere(v.shape); part == 0 || own != nil && own.natural && !own.idle || len(v.shape.elsewhere) == 0 {
+		return nil
+	}
+	others := m.planPart(f, v.shape, v.worth, part)
+	before := v.fabrics[fabricPlan{m.reachOf(on).key, part}]
+	out.Fresh = out.Fresh && m.sharing == v.sharing && before != nil && before.version == f.version
+	out.Plan = together(own, others)
+	return others
 }
 
 // takes tells whether a plan takes something of a pool.

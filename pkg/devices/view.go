@@ -24,9 +24,9 @@ type View struct {
 	plans []atomic.Pointer[planned]
 	// elsewhere: pools that are not local could serve some request.
 	elsewhere bool
-	// edition is that of what is published.
-	edition uint64
-	freed   uint64
+	// edition is that of what is published, sharing that of what nodes share.
+	edition, sharing uint64
+	freed            uint64
 	// fabrics are the plans of shared pools; guarded by the model's lock.
 	fabrics map[fabricPlan]*planned
 	// budget is what is left of what planning may cost; guarded by the model's lock.
@@ -55,11 +55,18 @@ func (v *View) Place(node string) int {
 	return Nowhere
 }
 
-// Idle tells whether a node publishes devices and none of them is of any use for the
-// shape: only pools that nodes share could serve it there.
-func (v *View) Idle(node string) bool {
+// Spares tells whether nothing that a node publishes itself is planned for, while pools
+// that nodes share may serve the shape there.
+func (v *View) Spares(node string) bool {
+	if !v.elsewhere {
+		return false
+	}
 	at, found := v.index[node]
-	return found && v.at(at).idle
+	if !found {
+		return true
+	}
+	p := v.at(at)
+	return p.idle || p.plan != nil && len(p.plan.Chosen) == 0
 }
 
 // Shares tells whether pools that nodes share could serve some request.
@@ -70,19 +77,28 @@ func (v *View) Edition() uint64 { return v.edition }
 
 // Answer tells whether the allocator would serve the shape on a node.
 func (v *View) Answer(node *v1.Node) Answer {
-	if known := v.AnswerAt(v.Place(node.Name)); known != Unknown {
-		return known
+	answer, _ := v.Judge(node)
+	return answer
+}
+
+// Judge is Answer, and Why if it is Refused.
+func (v *View) Judge(node *v1.Node) (Answer, Why) {
+	switch known := v.AnswerAt(v.Place(node.Name)); {
+	case known == Fits, known == Unknown && !v.elsewhere:
+		return known, Why{}
+	case known == Refused:
+		return known, v.Why(node)
 	}
 	own, others := v.halves(node)
 	switch {
 	case others == nil || others.natural:
-		return Unknown
+		return Unknown, Why{}
 	case together(own, others) != nil:
-		return Fits
+		return Fits, Why{}
 	case v.shape.distinct:
-		return Unknown
+		return Unknown, Why{}
 	}
-	return Refused
+	return Refused, why(own, others)
 }
 
 // AnswerAt is Answer for the node at a place, as far as the node's own devices tell.
@@ -158,15 +174,23 @@ func (v *View) StandingAt(place int) (*Plan, *NodeGPUs) {
 // model leaves it to the allocator.
 func (v *View) Why(node *v1.Node) Why {
 	own, others := v.halves(node)
+	if own == nil && !v.elsewhere {
+		return Why{Kind: NothingPublished}
+	}
+	return why(own, others)
+}
+
+// why is that of the half which cannot serve.
+func why(own, others *planned) Why {
 	switch {
 	case own != nil && own.why.Kind != Served:
 		return own.why
-	case others != nil:
-		return others.why
-	case own == nil && !v.elsewhere:
+	case others == nil:
+		return Why{}
+	case own == nil && others.barren:
 		return Why{Kind: NothingPublished}
 	}
-	return Why{}
+	return others.why
 }
 
 // Rank is that of what the node would give, see Plan. It is 0 if that is not known.
@@ -193,7 +217,7 @@ func (v *View) Models() []string {
 // bounds. Plans for one shape mostly differ in where, not in what.
 func (v *View) Any() *Plan {
 	for i := range v.plans {
-		if known := v.plans[i].Load(); known != nil && known.plan != nil {
+		if known := v.plans[i].Load(); known != nil && known.plan != nil && len(known.plan.Chosen) > 0 {
 			return known.plan
 		}
 	}
@@ -207,7 +231,7 @@ func (v *View) Any() *Plan {
 		if v.plans[i].Load() != nil {
 			continue
 		}
-		if p := v.planned(i); p.plan != nil {
+		if p := v.planned(i); p.plan != nil && len(p.plan.Chosen) > 0 {
 			return p.plan
 		}
 	}

@@ -80,11 +80,11 @@ func (p *GPUSlice) filterOnModel(ctx context.Context, state fwk.CycleState, pod 
 		return nil
 	}
 	if r.planned(node) && !r.distrusted {
-		switch r.view.Answer(node.Node()) {
+		switch answer, why := r.view.Judge(node.Node()); answer {
 		case devices.Fits:
 			return nil
 		case devices.Refused:
-			return r.refuse(r.view.Why(node.Node()))
+			return r.refuse(why)
 		}
 		if status := r.withinLimits(node); status != nil {
 			return status

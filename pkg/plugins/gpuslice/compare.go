@@ -206,10 +206,12 @@ func (p *GPUSlice) stand(ctx context.Context, state fwk.CycleState, pod *v1.Pod,
 	switch {
 	case !r.planned(node):
 		return nil
-	case plan == nil:
-		if p.spare && r.view.Idle(s.name) {
-			s.rank.Worth = p.worthOf(node.Node()) // what nodes share serves the pod
+	case r.view.Spares(s.name): // what nodes share serves the pod, if anything does
+		if p.spare {
+			s.rank.Worth = p.worthOf(node.Node())
 		}
+		return nil
+	case plan == nil:
 		return nil
 	}
 	s.plan = plan
