@@ -137,7 +137,7 @@ func (c *cluster) judge(n *v1.Node) *Disagreement {
 	// planned: it has what is in use of them.
 	shown := poolsOf(scope.Slices)
 	for _, s := range published {
-		if id := poolOf(s); !shown.Has(id) && (scope.Plan == nil || s.Spec.NodeName != nil) {
+		if id := poolOf(s); !shown.Has(id) && (scope.Plan == nil || s.Spec.NodeName != nil || asksForAll(c.Case)) {
 			return disagree(OtherUse, "pool %v is not shown", id)
 		}
 	}

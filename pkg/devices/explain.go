@@ -83,6 +83,35 @@ func (q *search) explain() Why {
 	return Why{Kind: NotAtOnce, Claim: q.shape.claims[0].name}
 }
 
+// alone says why a node's own devices do not serve a request that they leave to others;
+// nothing if they have changed since they were planned.
+func (v *View) alone(node string, own *planned, of *Why) Why {
+	v.m.mu.Lock()
+	defer v.m.mu.Unlock()
+	n := v.nodes[v.index[node]]
+	if n.version != own.version {
+		return Why{}
+	}
+	var part requests
+	for i := range v.shape.claims {
+		for j := range v.shape.claims[i].requests {
+			if r := &v.shape.claims[i].requests[j]; v.shape.claims[i].name == of.Claim && r.name == of.Request {
+				part = r.bit
+			}
+		}
+	}
+	if own.alone == nil {
+		own.alone = map[requests]Why{}
+	}
+	known, found := own.alone[part]
+	if !found {
+		q := &search{m: v.m, n: n, shape: v.shape, worth: v.worth, part: part, left: nodeBudget}
+		known = q.explain()
+		own.alone[part] = known
+	}
+	return known
+}
+
 // reset forgets what the search chose.
 func (q *search) reset() {
 	q.slots, q.chosen = nil, nil

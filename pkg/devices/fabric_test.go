@@ -121,12 +121,12 @@ func TestNodesAreServedByTheFabricsTheyReach(t *testing.T) {
 func TestTheAllocatorIsShownTheSharedPoolsThatItNeeds(t *testing.T) {
 	s := newScene(t, "resourceslices-a30-2x-dynamic-mig")
 	own := len(s.slices)
-	for i := range 10 {
+	for i := range 20 {
 		s.ports(fmt.Sprintf("ports-%d", i), everywhere, "port")
 	}
 	s.model.Refresh(s.slices)
-	for want, view := range map[int]*View{6: s.view(t, claimOf(port("ports", 6))), 10: s.view(t, claimOf(port("ports", 11)))} {
-		if got := view.Answer(called("bare")); got == Unknown || got == Fits != (want == 6) {
+	for want, view := range map[int]*View{10: s.view(t, claimOf(port("ports", 10))), 20: s.view(t, claimOf(port("ports", 21)))} {
+		if got := view.Answer(called("bare")); got == Unknown || got == Fits != (want == 10) {
 			t.Errorf("answer %d where %d pools are to be shown", got, want)
 		}
 		if got := len(view.Scope(called("bare")).Slices); got != want {
@@ -135,8 +135,8 @@ func TestTheAllocatorIsShownTheSharedPoolsThatItNeeds(t *testing.T) {
 		if got := len(view.Scope(called("a30-0")).Slices); got != want+own {
 			t.Errorf("%d slices for a node with %d of its own, want %d", got, own, want+own)
 		}
-		if got := len(view.NaturalScope(called("bare")).Slices); got != 10 {
-			t.Errorf("%d slices in their natural order, want all 10", got)
+		if got := len(view.NaturalScope(called("bare")).Slices); got != 20 {
+			t.Errorf("%d slices in their natural order, want all 20", got)
 		}
 	}
 }
@@ -244,6 +244,30 @@ func TestAViewThatOthersHaveOvertakenDoesNotMixEditions(t *testing.T) {
 	}
 	if view.Scope(called("bare")).Fresh {
 		t.Error("nothing is said to have changed")
+	}
+	view = s.view(t, claimOf(port("ports", 2)))
+	if got := view.Answer(called("bare")); got != Fits {
+		t.Fatalf("answer %d with both, want %d", got, Fits)
+	}
+	s.model.Refresh(s.slices[:len(s.slices)-2])
+	if view.Scope(called("bare")).Fresh {
+		t.Error("nothing is said to have changed when all shared pools are gone")
+	}
+}
+
+// TestReasonsAreThoseOfTheNearestDevices, of the node's own or shared.
+func TestReasonsAreThoseOfTheNearestDevices(t *testing.T) {
+	s := newScene(t, "resourceslices-a30-2x-dynamic-mig")
+	s.ports("ports-a", inRack(v1.NodeSelectorOpIn, "a"), "port")
+	own := s.ports("own", func(s *resourceapi.ResourceSliceSpec) { s.NodeName = ptr.To("a30-0") }, "port")
+	own.Spec.Devices[0].Taints = []resourceapi.DeviceTaint{{Key: "broken", Effect: resourceapi.DeviceTaintEffectNoSchedule}}
+	view := s.view(t, claimOf(port("port", 1)))
+	want := Why{Kind: AllTainted, Claim: "gpu", Request: "port", Detail: "broken"}
+	if answer, why := view.Judge(racked("a30-0", "b")); answer != Refused || why != want {
+		t.Errorf("answer %d, %+v; want %d, %+v", answer, why, Refused, want)
+	}
+	if answer := view.Answer(racked("a30-0", "a")); answer != Fits {
+		t.Errorf("answer %d where a shared port is reached, want %d", answer, Fits)
 	}
 }
 

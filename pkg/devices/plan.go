@@ -75,6 +75,9 @@ type planned struct {
 	idle       bool
 	// barren: there are no such pools.
 	barren bool
+	// alone is why a node's own devices do not serve what they leave to these; guarded by
+	// the model's lock.
+	alone map[requests]Why
 	// natural: some selector fails on a device here, so that the order of the
 	// devices would decide over the verdict.
 	natural bool
@@ -183,7 +186,21 @@ func (q *search) vectors(claim, request int, slots []slot) bool {
 			}
 			continue
 		}
-		if q.spread(a, s, 0, 0, a.count, slots) {
+		if q.enough(a) && q.spread(a, s, 0, 0, a.count, slots) {
+			return true
+		}
+	}
+	return false
+}
+
+// enough tells whether all pools together have as many devices as are asked for.
+func (q *search) enough(a *alternative) bool {
+	left := a.count
+	for _, p := range q.n.pools {
+		if p.unusable == "" {
+			left -= p.serve(q.m.match(p, a.selector), left)
+		}
+		if left <= 0 {
 			return true
 		}
 	}
@@ -200,7 +217,7 @@ func (q *search) spread(a *alternative, s slot, from, has, left int, slots []slo
 		return q.vectors(s.claim, s.request+1, slots)
 	}
 	for p := from; p < len(q.n.pools); p++ {
-		if q.n.pools[p].unusable == "" && q.n.pools[p].serves(q.m.match(q.n.pools[p], a.selector), has+1) {
+		if q.n.pools[p].unusable == "" && q.n.pools[p].serve(q.m.match(q.n.pools[p], a.selector), has+1) > has {
 			s.pool = p
 			if q.spread(a, s, p, has+1, left-1, append(slots[:len(slots):len(slots)], s)) {
 				return true
@@ -211,19 +228,20 @@ func (q *search) spread(a *alternative, s slot, from, has, left int, slots []slo
 	return false
 }
 
-// serves tells whether so many devices of the pool are to be had, each if nothing else
-// is taken.
-func (p *pool) serves(found *match, count int) bool {
+// serve counts the devices of the pool that are to be had, each if nothing else is taken,
+// up to as many as are wanted.
+func (p *pool) serve(found *match, most int) int {
+	count := 0
 	for _, i := range found.candidates {
+		if count >= most {
+			break
+		}
 		d := &p.devices[i]
 		if !d.allocated && d.hasRoom(found.needs[i], nil) && (d.multi && d.measured || p.has(d.takes)) {
-			count--
-		}
-		if count <= 0 {
-			return true
+			count++
 		}
 	}
-	return false
+	return count
 }
 
 // has tells whether so much of the counters is left.
@@ -294,132 +312,4 @@ func (n *node) remember(p *planned) {
 		n.plans = slices.Delete(n.plans, 0, 1)
 	}
 	n.plans = append(n.plans, p)
-}
-
-// slicesOf returns each pool's slices as the allocator shall see them for a
-// plan, nil where they stay as they are.
-func (n *node) slicesOf(p *planned) [][]*resourceapi.ResourceSlice {
-	if p == nil {
-		return nil
-	}
-	if p.ordered == nil && (p.plan != nil || !p.natural && !p.shape.limits.none()) {
-		var chosen []Chosen
-		if p.plan != nil {
-			chosen = p.plan.Chosen
-		}
-		p.ordered = n.reorder(chosen, &p.shape.limits, p.shape)
-		for i := len(n.plans) - 1 - maxOrdered; i >= 0 && n.plans[i].ordered != nil; i-- {
-			n.plans[i].ordered = nil
-		}
-	}
-	return p.ordered
-}
-
-// reorder moves the chosen devices of each pool to the top of its first slice
-// with devices, in the order of the plan. Only slices that lose or gain devices
-// are copied, and their names, which are the allocator's sort keys, stay.
-func (n *node) reorder(chosen []Chosen, limits *Limits, s *Shape) [][]*resourceapi.ResourceSlice {
-	out := make([][]*resourceapi.ResourceSlice, len(n.pools))
-	for i, p := range n.pools {
-		if p.unusable != "" || p.opaque != "" || limits.none() && !slices.ContainsFunc(chosen, func(c Chosen) bool { return c.pool == i }) {
-			continue
-		}
-		var picks []int
-		elsewhere := map[int]bool{} // moved, or hidden
-		touched := map[int]bool{}
-		for _, c := range chosen {
-			if c.pool == i && !elsewhere[c.device] {
-				elsewhere[c.device] = true
-				touched[p.devices[c.device].slice] = true
-				picks = append(picks, c.device)
-			}
-		}
-		if !limits.none() {
-			// What the pod's annotations exclude is not shown, so that the allocator
-			// cannot take it for an alternative that the user named first.
-			for d := range p.devices {
-				if !elsewhere[d] && p.devices[d].mayBeHidden() && !s.accepts(p, d) {
-					elsewhere[d] = true
-					touched[p.devices[d].slice] = true
-				}
-			}
-		}
-		if len(touched) > 0 {
-			out[i] = p.reordered(picks, elsewhere, touched)
-		}
-	}
-	return out
-}
-
-// mayBeHidden: not if counters are computed from it being in use.
-func (d *device) mayBeHidden() bool { return !d.inUse() || len(d.takes) == 0 }
-
-// reliable tells whether the allocator, which does not know the pod's
-// annotations, follows the plan. It need not where a shared device stays in sight
-// that suits one request and is too small a share for another, or for an
-// alternative that the user named first.
-func (q *search) reliable() bool {
-	if q.shape.limits.none() {
-		return true
-	}
-	for i := range q.slots {
-		s := &q.slots[i]
-		for k := 0; k <= s.alternative; k++ {
-			a := &q.shape.claims[s.claim].requests[s.request].alternatives[k]
-			for _, p := range q.n.pools {
-				if p.unusable == "" && q.shape.exposes(p, q.m.match(p, a.selector)) {
-					return false
-				}
-			}
-		}
-	}
-	return true
-}
-
-// exposes tells whether a pool shows the allocator a device for a request that
-// the annotations exclude for it.
-func (s *Shape) exposes(p *pool, found *match) bool {
-	for d := range p.devices {
-		if found.fits[d] && found.open[d] && !p.devices[d].allocated && !s.limits.accept(&p.devices[d], found.needs[d]) &&
-			(!p.devices[d].mayBeHidden() || s.accepts(p, d)) && (p.devices[d].multi || !p.devices[d].inUse()) {
-			return true
-		}
-	}
-	return false
-}
-
-// accepts tells whether a device meets the pod's annotations for some request.
-func (s *Shape) accepts(p *pool, device int) bool {
-	for i := range s.claims {
-		for j := range s.claims[i].requests {
-			for _, a := range s.claims[i].requests[j].alternatives {
-				if found := p.matches[a.selector]; found != nil && found.fits[device] &&
-					s.limits.accept(&p.devices[device], found.needs[device]) {
-					return true
-				}
-			}
-		}
-	}
-	return false
-}
-
-func (p *pool) reordered(picks []int, elsewhere, touched map[int]bool) []*resourceapi.ResourceSlice {
-	touched[p.first] = true
-	out := append([]*resourceapi.ResourceSlice(nil), p.slices...)
-	for at := range touched {
-		clone := *p.slices[at]
-		clone.Spec.Devices = make([]resourceapi.Device, 0, len(p.slices[at].Spec.Devices)+len(picks))
-		out[at] = &clone
-	}
-	first := out[p.first]
-	for _, pick := range picks {
-		first.Spec.Devices = append(first.Spec.Devices, *p.devices[pick].spec)
-	}
-	for i := range p.devices {
-		d := &p.devices[i]
-		if touched[d.slice] && !elsewhere[i] {
-			out[d.slice].Spec.Devices = append(out[d.slice].Spec.Devices, *d.spec)
-		}
-	}
-	return out
 }

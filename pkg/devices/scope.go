@@ -39,7 +39,7 @@ func (v *View) scope(node *v1.Node, natural bool) *Scope {
 	defer m.mu.Unlock()
 	m.settle()
 	m.budget = orderBudget
-	out := &Scope{Fresh: true}
+	out := &Scope{Fresh: !v.elsewhere || m.sharing == v.sharing}
 	own, reaching := v.ownScope(out, node.Name, natural)
 	inOrder := map[*pool][]*resourceapi.ResourceSlice{}
 	if len(m.foreign) > 0 {
@@ -78,19 +78,20 @@ func (v *View) scope(node *v1.Node, natural bool) *Scope {
 // ownScope notes the plan of a node's own devices, and returns it with their pools.
 func (v *View) ownScope(out *Scope, name string, natural bool) (own *planned, pools []*entry) {
 	n := v.m.nodes[name]
+	at, seen := v.index[name]
 	if n == nil {
+		out.Fresh = out.Fresh && !seen
 		return nil, nil
 	}
 	if !natural {
 		own = v.m.plan(n, v.shape, v.worth)
 		out.Plan = own.plan
 	}
-	at, seen := v.index[name]
+	out.Fresh = out.Fresh && seen
 	if seen {
 		before := v.plans[at].Load()
-		out.Fresh = before == nil || v.nodes[at] == n && before.version == n.version
+		out.Fresh = out.Fresh && (before == nil || v.nodes[at] == n && before.version == n.version)
 	}
-	out.Fresh = out.Fresh && seen
 	for _, local := range n.pools {
 		pools = append(pools, v.m.pools[local.id])
 	}
@@ -110,7 +111,7 @@ func (v *View) sharedScope(out *Scope, on *v1.Node, own *planned, f *node) *plan
 	}
 	others := m.planPart(f, v.shape, v.worth, part)
 	before := v.fabrics[fabricPlan{m.reachOf(on).key, part}]
-	out.Fresh = out.Fresh && m.sharing == v.sharing && before != nil && before.version == f.version
+	out.Fresh = out.Fresh && before != nil && before.version == f.version
 	out.Plan = together(own, others)
 	return others
 }

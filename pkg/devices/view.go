@@ -58,7 +58,7 @@ func (v *View) Place(node string) int {
 // Spares tells whether nothing that a node publishes itself is planned for, while pools
 // that nodes share may serve the shape there.
 func (v *View) Spares(node string) bool {
-	if !v.elsewhere {
+	if !v.elsewhere || v.shape.opaque != "" {
 		return false
 	}
 	at, found := v.index[node]
@@ -98,7 +98,7 @@ func (v *View) Judge(node *v1.Node) (Answer, Why) {
 	case v.shape.distinct:
 		return Unknown, Why{}
 	}
-	return Refused, why(own, others)
+	return Refused, v.why(node.Name, own, others)
 }
 
 // AnswerAt is Answer for the node at a place, as far as the node's own devices tell.
@@ -177,11 +177,12 @@ func (v *View) Why(node *v1.Node) Why {
 	if own == nil && !v.elsewhere {
 		return Why{Kind: NothingPublished}
 	}
-	return why(own, others)
+	return v.why(node.Name, own, others)
 }
 
-// why is that of the half which cannot serve.
-func why(own, others *planned) Why {
+// why is that of the half which cannot serve. Of a request that neither half does, it
+// is what comes nearest.
+func (v *View) why(node string, own, others *planned) Why {
 	switch {
 	case own != nil && own.why.Kind != Served:
 		return own.why
@@ -189,6 +190,11 @@ func why(own, others *planned) Why {
 		return Why{}
 	case own == nil && others.barren:
 		return Why{Kind: NothingPublished}
+	case own == nil || others.why.Request == "":
+		return others.why
+	}
+	if nearer := v.alone(node, own, &others.why); nearer.Kind > others.why.Kind {
+		return nearer
 	}
 	return others.why
 }
