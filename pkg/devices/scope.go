@@ -48,7 +48,9 @@ func (v *View) scope(node *v1.Node, natural bool) *Scope {
 		if !natural {
 			others = v.sharedScope(out, node, own, f)
 			for i, list := range f.slicesOf(others) {
-				inOrder[f.pools[i]] = list
+				if list != nil {
+					inOrder[f.pools[i]] = list
+				}
 			}
 		}
 		for _, e := range f.entries {
