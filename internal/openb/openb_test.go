@@ -282,7 +282,50 @@ func TestDrawRefusesWhatNeverEnds(t *testing.T) {
 			if got, err := Draw(c.pods, c.capacity, c.load, 1); err == nil || !strings.Contains(err.Error(), c.wrong) {
 				t.Errorf("drew %v, error %v, want %q in it", got, err, c.wrong)
 			}
+			if got, err := NewChurn(c.pods, c.capacity, c.load, 1); err == nil || !strings.Contains(err.Error(), c.wrong) {
+				t.Errorf("churning %v, error %v, want %q in it", got, err, c.wrong)
+			}
 		})
+	}
+}
+
+// TestChurnIsOfItsLoad follows a churn for a hundred mean lifetimes.
+func TestChurnIsOfItsLoad(t *testing.T) {
+	nodes, pods := loaded(t)
+	const load, lives = .8, 100
+	c, err := NewChurn(pods, Capacity(nodes), load, 42)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var first, all int
+	var last, lived, asked float64
+	for a := range c.All() {
+		if a.At > lives {
+			break
+		}
+		if a.At < last || a.Leaving < a.At {
+			t.Fatalf("a pod comes at %v after one at %v, and leaves at %v", a.At, last, a.Leaving)
+		}
+		if last = a.At; a.At == 0 {
+			first++
+			continue
+		}
+		all++
+		lived += a.Leaving - a.At
+		asked += float64(pods[a.Pod].Asks())
+	}
+	if math.Abs(float64(first)-c.PerLife) > .5 {
+		t.Errorf("%d pods are there at the beginning, want the %v of a mean lifetime", first, c.PerLife)
+	}
+	// Half a percent is three standard deviations and more: 660,000 pods.
+	for what, ratio := range map[string]float64{
+		"pods of a mean lifetime": float64(all) / c.PerLife / lives,
+		"the mean lifetime":       lived / float64(all),
+		"load":                    asked / lives / float64(Capacity(nodes)) / load,
+	} {
+		if math.Abs(ratio-1) > .005 {
+			t.Errorf("%s: %v times what it should be", what, ratio)
+		}
 	}
 }
 

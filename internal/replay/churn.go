@@ -3,7 +3,6 @@ package replay
 import (
 	"container/heap"
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"time"
@@ -11,14 +10,9 @@ import (
 	"plimsoll.dev/scheduler/internal/openb"
 )
 
-// Churn lets pods come and go: they arrive at random (Poisson), drawn from the list
-// with replacement, live for a random time (exponential, with one mean for all), and
-// leave. A pod that does not fit when it arrives is lost.
-//
-// Time is counted in mean lifetimes. It begins as it would go on: with as many pods
-// as there are on average if none is lost, one after the other, each to live on for
-// an exponential time, which is what such pods have left at any moment. Then come a
-// warm-up and what is measured.
+// Churn lets pods come and go, as openb.Churn has them arrive. One that does not fit
+// when it arrives is lost. Time is counted in mean lifetimes: first a warm-up, then
+// what is measured.
 type Churn struct {
 	Nodes []openb.Node
 	Pods  []openb.Pod
@@ -64,10 +58,9 @@ func (c *Churn) Run(ctx context.Context) (*Churned, error) {
 			return nil, fmt.Errorf("churning at load %v, for %v and then %v mean lifetimes: want all above 0", c.Load, c.WarmUp, c.Measured)
 		}
 	}
-	mean := meanAsk(c.Pods)
-	perLife := with.Load * float64(openb.Capacity(c.Nodes)) / mean
-	if !(mean > 0) || !(perLife > 0) {
-		return nil, errors.New("churning: want nodes with GPUs, and at least one pod that asks for some")
+	arrivals, err := openb.NewChurn(c.Pods, openb.Capacity(c.Nodes), with.Load, c.Seed)
+	if err != nil {
+		return nil, err
 	}
 	w, err := newWorld(ctx, c.Policy, c.Nodes, c.Seed, nil)
 	if err != nil {
@@ -81,20 +74,11 @@ func (c *Churn) Run(ctx context.Context) (*Churned, error) {
 	}
 	began := time.Now()
 	run := &churning{Churn: &with, world: w, out: &Churned{Policy: c.Policy.Name}}
-	if err := run.live(ctx, perLife); err != nil {
+	if err := run.live(ctx, arrivals); err != nil {
 		return nil, err
 	}
 	run.out.Seconds = time.Since(began).Seconds()
 	return run.out, nil
-}
-
-// meanAsk is what a pod of the list asks for on average, in thousandths of a GPU.
-func meanAsk(pods []openb.Pod) float64 {
-	var sum float64
-	for i := range pods {
-		sum += float64(pods[i].Asks()) / float64(len(pods))
-	}
-	return sum
 }
 
 // churning is a Churn under way.
@@ -109,27 +93,21 @@ type churning struct {
 }
 
 // live runs from the beginning to the end of what is measured.
-func (c *churning) live(ctx context.Context, perLife float64) error {
-	rnd := random(c.Seed, streamLives)
-	first := int(math.Round(perLife))
-	all := first + int(perLife*(c.WarmUp+c.Measured))
-	for now := 0.0; ; {
+func (c *churning) live(ctx context.Context, arrivals *openb.Churn) error {
+	all := int(arrivals.PerLife * (1 + c.WarmUp + c.Measured))
+	for next := range arrivals.All() {
 		if err := context.Cause(ctx); err != nil {
 			return err
 		}
-		if c.arrived >= first {
-			now += rnd.ExpFloat64() / perLife
-		}
-		if now > c.WarmUp+c.Measured {
+		if next.At > c.WarmUp+c.Measured {
 			break
 		}
-		for len(c.leaving) > 0 && c.leaving[0].when <= now {
+		for len(c.leaving) > 0 && c.leaving[0].when <= next.At {
 			if err := c.world.leave(ctx, heap.Pop(&c.leaving).(departure).who); err != nil {
 				return err
 			}
 		}
-		p, life := &c.Pods[rnd.IntN(len(c.Pods))], rnd.ExpFloat64()
-		if err := c.arrive(ctx, p, now+life, now >= c.WarmUp); err != nil {
+		if err := c.arrive(ctx, &c.Pods[next.Pod], next.Leaving, next.At >= c.WarmUp); err != nil {
 			return err
 		}
 		if c.Progress != nil {

@@ -217,7 +217,11 @@ func TestChurnGivesEverythingBack(t *testing.T) {
 	}
 	defer w.close()
 	c := &churning{Churn: &Churn{Nodes: nodes, Pods: pods, Seed: 1, Load: 1, WarmUp: .5, Measured: .5}, world: w, out: &Churned{}}
-	if err := c.live(t.Context(), 120); err != nil {
+	arrivals, err := openb.NewChurn(pods, openb.Capacity(nodes), 1, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.live(t.Context(), arrivals); err != nil {
 		t.Fatal(err)
 	}
 	if c.out.Lost == 0 || c.out.Lost >= c.out.Arrived || !(c.out.GPUAcceptedPercent > 50) || c.out.GPUAcceptedPercent >= 100 {
@@ -294,7 +298,7 @@ func TestWhatCannotBeReplayed(t *testing.T) {
 		{"churn that is measured for nothing", "want all above 0", func() (any, error) {
 			return (&Churn{Nodes: nodes, Pods: pods, Measured: math.NaN(), Policy: Default()}).Run(t.Context())
 		}},
-		{"churn of pods without GPUs", "at least one pod that asks for some", func() (any, error) {
+		{"churn of pods without GPUs", "none of the list asks for a GPU", func() (any, error) {
 			return (&Churn{Nodes: nodes, Pods: cpu, Policy: Default()}).Run(t.Context())
 		}},
 		{"compacting what asks for more than there is", "want pods, and nodes that have as much", func() (any, error) {

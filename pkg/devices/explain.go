@@ -105,7 +105,7 @@ func (v *View) alone(node string, own *planned, of *Why) Why {
 	}
 	known, found := own.alone[part]
 	if !found {
-		q := &search{m: v.m, n: n, shape: v.shape, worth: v.worth, part: part, left: nodeBudget}
+		q := &search{m: v.m, n: n, shape: v.shape, worth: v.worth, part: part, steps: nodeBudget}
 		known = q.explain()
 		own.alone[part] = known
 	}

@@ -122,7 +122,7 @@ func (m *Model) planPart(n *node, s *Shape, w *Worth, part requests) *planned {
 		out.natural = true
 		return out
 	}
-	q := &search{m: m, n: n, shape: s, worth: w, part: part, left: nodeBudget}
+	q := &search{m: m, n: n, shape: s, worth: w, part: part, steps: nodeBudget}
 	if !q.prepare() {
 		out.natural = true
 		return out
@@ -144,7 +144,7 @@ func (m *Model) planPart(n *node, s *Shape, w *Worth, part requests) *planned {
 		return out
 	}
 	found := q.vectors(0, 0, nil)
-	m.budget -= nodeBudget - q.left
+	m.budget -= nodeBudget - q.steps
 	switch {
 	case q.doubtful:
 		out.natural = true
@@ -152,7 +152,7 @@ func (m *Model) planPart(n *node, s *Shape, w *Worth, part requests) *planned {
 		out.plan = q.result()
 	case found:
 		out.why = Why{Kind: Untold, Claim: s.claims[0].name, Detail: "the allocator could take a smaller share for another request or alternative"}
-	case q.left <= 0:
+	case q.steps <= 0:
 		out.natural = true // it may fit all the same
 	default:
 		out.why = q.explain()
@@ -163,7 +163,7 @@ func (m *Model) planPart(n *node, s *Shape, w *Worth, part requests) *planned {
 // vectors walks the combinations of alternatives and pools in the order in
 // which the allocator does, and stops at the first that can be served.
 func (q *search) vectors(claim, request int, slots []slot) bool {
-	if q.left--; q.left <= 0 {
+	if q.steps--; q.steps <= 0 {
 		return false
 	}
 	if claim == len(q.shape.claims) {
@@ -210,7 +210,7 @@ func (q *search) enough(a *alternative) bool {
 // spread assigns the devices of one request to pools, which the allocator walks
 // in one direction. Of the first pool it has so many already.
 func (q *search) spread(a *alternative, s slot, from, has, left int, slots []slot) bool {
-	if q.left--; q.left <= 0 {
+	if q.steps--; q.steps <= 0 {
 		return false
 	}
 	if left == 0 {

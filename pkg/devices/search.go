@@ -20,8 +20,8 @@ type search struct {
 	worth *Worth
 	// part are the requests to serve.
 	part requests
-	// left of nodeBudget.
-	left int
+	// steps that are left of nodeBudget.
+	steps int
 	// forced: a slot got a shared device because an earlier request chose it, and
 	// doubtful: a combination was given up in which that happened. Another device
 	// might have served it, if in an order that the allocator cannot be shown.
@@ -116,7 +116,7 @@ func (q *search) descend(i int, cost Cost) {
 		return
 	}
 	for _, o := range q.options(i) {
-		if q.left <= 0 {
+		if q.steps <= 0 {
 			return
 		}
 		q.chosen[i] = o.device
@@ -146,7 +146,7 @@ func (q *search) options(i int) []option {
 	for _, d := range found.candidates {
 		// The devices of one request are a set: looking at them in one direction
 		// tries each set once.
-		q.left--
+		q.steps--
 		if d > last && !q.inRequest(i, d) && q.fits(i, d, found) {
 			out = append(out, option{d, q.price(s, d, found)})
 		}

@@ -29,7 +29,7 @@ func TestMoreIsAcceptedUnderChurnThanByBestFit(t *testing.T) {
 	tr := syntheticTrace(3)
 	var ours, best accepted
 	const seeds = 2
-	for seed := range int64(seeds) {
+	for seed := range uint64(seeds) {
 		a, b := churn(t, tr, newOurs(tr, DefaultWeights()), seed, 1), churn(t, tr, bestFit{}, seed, 1)
 		ours.gpu, ours.multi = ours.gpu+a.gpu/seeds, ours.multi+a.multi/seeds
 		best.gpu, best.multi = best.gpu+b.gpu/seeds, best.multi+b.multi/seeds

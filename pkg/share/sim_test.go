@@ -5,6 +5,8 @@ import (
 	"math/rand"
 	"slices"
 	"testing"
+
+	"plimsoll.dev/scheduler/internal/openb"
 )
 
 // The protocol of the FGD paper: tasks arrive one by one, none leaves and none
@@ -27,6 +29,8 @@ type simNode struct {
 type trace struct {
 	nodes []simNode
 	tasks []simTask
+	// pods are what the tasks were made of.
+	pods []openb.Pod
 }
 
 func (tr *trace) capacity() (milli int64) {
@@ -208,41 +212,33 @@ type accepted struct {
 	multi float64 // of the tasks for several GPUs
 }
 
-// churn lets tasks arrive at such a rate that they would take up load times the
-// GPUs if all were accepted. A task that does not fit is lost. It begins with as
-// many tasks as there would be, lets one mean life pass, and measures two.
-func churn(tb testing.TB, tr *trace, p policy, seed int64, load float64) accepted {
+// churn lets tasks come and go as openb.Churn and internal/replay do: the same seed has
+// the same tasks come at the same times. One that does not fit is lost. One mean life
+// passes, and two are measured.
+func churn(tb testing.TB, tr *trace, p policy, seed uint64, load float64) accepted {
 	const warmUp, end = 1, 3
-	rnd := rand.New(rand.NewSource(seed))
-	c, classes := newCluster(tb, tr, p, rnd), tr.classes()
-	mean := 0.0
-	for i := range tr.tasks {
-		mean += float64(tr.tasks[i].ask().total()) / float64(len(tr.tasks))
+	c, classes := newCluster(tb, tr, p, rand.New(rand.NewSource(int64(seed)))), tr.classes()
+	arrivals, err := openb.NewChurn(tr.pods, tr.capacity(), load, seed)
+	if err != nil {
+		tb.Fatal(err)
 	}
-	perLife := load * float64(tr.capacity()) / mean
 	var leaving departures
 	var asked, got, multi, multiGot float64
-	now := 0.0
-	for arrived := 0; ; arrived++ {
-		if arrived >= int(perLife) {
-			now += rnd.ExpFloat64() / perLife
+	for next := range arrivals.All() {
+		if next.At > end {
+			break
 		}
-		if now > end {
-			return accepted{100 * got / asked, 100 * multiGot / max(multi, 1)}
-		}
-		for len(leaving) > 0 && leaving[0].when <= now {
+		for len(leaving) > 0 && leaving[0].when <= next.At {
 			d := leaving.pop()
 			c.change(d.at, d.task, d.gpus, -1)
 		}
-		k := rnd.Intn(len(tr.tasks))
-		t := &tr.tasks[k]
-		life := rnd.ExpFloat64()
+		t := &tr.tasks[next.Pod]
 		p.observe(&t.Task)
-		at, gpus := c.place(classes[k], t)
+		at, gpus := c.place(classes[next.Pod], t)
 		if at >= 0 {
-			leaving.push(departure{now + life, at, t, gpus})
+			leaving.push(departure{next.Leaving, at, t, gpus})
 		}
-		if now < warmUp {
+		if next.At < warmUp {
 			continue
 		}
 		milli := float64(t.ask().total())
@@ -257,6 +253,7 @@ func churn(tb testing.TB, tr *trace, p policy, seed int64, load float64) accepte
 			}
 		}
 	}
+	return accepted{100 * got / asked, 100 * multiGot / max(multi, 1)}
 }
 
 type departure struct {

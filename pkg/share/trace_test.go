@@ -1,75 +1,54 @@
 package share
 
 import (
-	"encoding/csv"
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
+
+	"plimsoll.dev/scheduler/internal/openb"
 )
 
-// readTrace reads the GPU nodes and one list of pods of the openb trace.
+// readTrace reads a list of pods of the openb trace from a folder. The default list
+// and the nodes are shipped.
 func readTrace(folder, list string) (*trace, error) {
+	nodes, err := openb.Nodes()
+	if err != nil {
+		return nil, err
+	}
+	if list == lists[0] {
+		pods, err := openb.Pods()
+		return newTrace(nodes, pods), err
+	}
+	file := filepath.Join(folder, "openb_pod_list_"+list+".csv")
+	in, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = in.Close() }()
+	pods, err := openb.ReadPods(file, in)
+	return newTrace(nodes, pods), err
+}
+
+func newTrace(nodes []openb.Node, pods []openb.Pod) *trace {
 	var models Models
-	tr := &trace{}
-	nodes, err := readCSV(filepath.Join(folder, "openb_node_list_gpu_node.csv"))
-	if err != nil {
-		return nil, err
-	}
-	for _, row := range nodes {
-		gpus := make([]int64, row.number("gpu"))
-		for i := range gpus {
-			gpus[i] = Whole
+	tr := &trace{pods: pods}
+	for i := range nodes {
+		n := &nodes[i]
+		node := Node{Model: models.Of(n.Model), CPUMilli: n.CPUMilli, IdleCPUMilli: n.CPUMilli, GPUs: make([]int64, n.GPUs)}
+		for g := range node.GPUs {
+			node.GPUs[g] = Whole
 		}
-		cpu := row.number("cpu_milli")
-		tr.nodes = append(tr.nodes, simNode{memory: row.number("memory_mib"),
-			Node: Node{Model: models.Of(row["model"]), CPUMilli: cpu, IdleCPUMilli: cpu, GPUs: gpus}})
+		tr.nodes = append(tr.nodes, simNode{Node: node, memory: n.MemoryMiB})
 	}
-	pods, err := readCSV(filepath.Join(folder, "openb_pod_list_"+list+".csv"))
-	if err != nil {
-		return nil, err
-	}
-	for _, row := range pods {
-		t := simTask{Task: Task{CPUMilli: row.number("cpu_milli"), GPUs: int(row.number("num_gpu")),
-			GPUMilli: row.number("gpu_milli")}, memory: row.number("memory_mib")}
-		if spec := row["gpu_spec"]; spec != "" {
-			for name := range strings.SplitSeq(spec, "|") {
-				t.Models = append(t.Models, models.Of(name))
-			}
+	for i := range pods {
+		p := &pods[i]
+		t := simTask{Task: Task{CPUMilli: p.CPUMilli, GPUs: p.GPUs, GPUMilli: p.GPUMilli}, memory: p.MemoryMiB}
+		for _, name := range p.Models {
+			t.Models = append(t.Models, models.Of(name))
 		}
 		tr.tasks = append(tr.tasks, t)
 	}
-	return tr, nil
-}
-
-type record map[string]string
-
-// number reads a column of digits; anything else is 0.
-func (r record) number(column string) int64 {
-	n, _ := strconv.ParseInt(r[column], 10, 64)
-	return n
-}
-
-func readCSV(path string) ([]record, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = f.Close() }()
-	rows, err := csv.NewReader(f).ReadAll()
-	if err != nil || len(rows) == 0 {
-		return nil, fmt.Errorf("reading %s: %d rows, %w", path, len(rows), err)
-	}
-	out := make([]record, 0, len(rows)-1)
-	for _, row := range rows[1:] {
-		r := record{}
-		for i, column := range rows[0] {
-			r[column] = row[i]
-		}
-		out = append(out, r)
-	}
-	return out, nil
+	return tr
 }
 
 // kinds are the most frequent classes of the openb trace and all that want
@@ -95,20 +74,17 @@ var machines = [...][4]int64{
 // syntheticTrace is a cluster of the openb trace's kinds of nodes, scaled down,
 // and a list of its kinds of tasks. Memory is plenty.
 func syntheticTrace(scale int64) *trace {
-	tr := &trace{}
+	var nodes []openb.Node
 	for _, m := range machines {
 		for range (m[0] + scale/2) / scale {
-			n := simNode{Node: Node{Model: Model(m[3]), CPUMilli: m[1], IdleCPUMilli: m[1]}}
-			for range m[2] {
-				n.GPUs = append(n.GPUs, Whole)
-			}
-			tr.nodes = append(tr.nodes, n)
+			nodes = append(nodes, openb.Node{CPUMilli: m[1], GPUs: int(m[2]), Model: fmt.Sprint(m[3])})
 		}
 	}
+	var pods []openb.Pod
 	for _, k := range kinds {
 		for range (k[0] + scale - 1) / scale {
-			tr.tasks = append(tr.tasks, simTask{Task: Task{CPUMilli: k[1], GPUs: int(k[2]), GPUMilli: k[3]}})
+			pods = append(pods, openb.Pod{CPUMilli: k[1], GPUs: int(k[2]), GPUMilli: k[3]})
 		}
 	}
-	return tr
+	return newTrace(nodes, pods)
 }
