@@ -51,7 +51,8 @@ type Summary struct {
 	// Preempted is how many had to make room for others.
 	Preempted int `json:"preempted"`
 	Nodes     int `json:"nodes"`
-	// NodesInUse is how many nodes carry at least one of the pods.
+	// NodesInUse is how many nodes carry at least one of the pods. In a simulation pods
+	// that ran before count too, and those of DaemonSets and of the node itself do not.
 	NodesInUse int `json:"nodesInUse"`
 	// Unexpected says, one line each, what did not end as it should have.
 	Unexpected []string `json:"unexpected"`

@@ -42,7 +42,7 @@ type Point struct {
 	GPUPercent      float64 `json:"gpuPercent"`
 	// FragmentedGPUPercent is what is idle on GPUs that are partly taken.
 	FragmentedGPUPercent float64 `json:"fragmentedGPUPercent"`
-	// NodesInUse is how many nodes carry a pod that is not a DaemonSet's.
+	// NodesInUse is how many nodes carry a pod that is not a DaemonSet's or the node's own.
 	NodesInUse int `json:"nodesInUse"`
 }
 
@@ -53,7 +53,8 @@ type Node struct {
 	Zone string `json:"zone"`
 	Arch string `json:"arch"`
 	Pool string `json:"pool"`
-	Pods int    `json:"pods"`
+	// Pods is how many it carries, without those of DaemonSets and of the node itself.
+	Pods int `json:"pods"`
 	// CPU is in thousandths of a core, Memory in bytes.
 	CPU    Amount `json:"cpu"`
 	Memory Amount `json:"memory"`
@@ -68,9 +69,12 @@ type Amount struct {
 	Allocatable int64 `json:"allocatable"`
 }
 
-// GPU is a GPU at the end.
+// GPU is a GPU at the end, or all units of a resource that a device plugin counts, of
+// which several make a GPU.
 type GPU struct {
 	Name string `json:"name"`
+	// Count is how many GPUs it is: 1, or what the units make together.
+	Count float64 `json:"count"`
 	// Model is empty if nothing tells it.
 	Model string `json:"model"`
 	// Cells is how many memory slices it can be cut into; 0 if it is taken whole or

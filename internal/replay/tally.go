@@ -146,7 +146,7 @@ func (t *tally) list() []placement.Node {
 			GPUs:   make([]placement.GPU, n.GPUs),
 		}
 		for g := range out[i].GPUs {
-			out[i].GPUs[g] = placement.GPU{Name: t.devices[g], Model: n.Model, UsedPercent: percent(u.gpus[g], openb.Whole), Parts: []placement.Part{}}
+			out[i].GPUs[g] = placement.GPU{Name: t.devices[g], Count: 1, Model: n.Model, UsedPercent: percent(u.gpus[g], openb.Whole), Parts: []placement.Part{}}
 		}
 		for _, who := range u.tenants {
 			for _, g := range who.gpus {

@@ -94,7 +94,7 @@ func newArrival(runs []run) arrival {
 
 func curves(runs []run) []curve {
 	var out []curve
-	if slices.ContainsFunc(runs, func(r run) bool { return r.total.gpus > 0 }) {
+	if slices.ContainsFunc(runs, func(r run) bool { return r.total.drawn > 0 }) {
 		out = append(out,
 			curve{title: "GPU taken", hint: "of all GPUs", unit: "%", top: 100, value: func(p *placement.Point) float64 { return p.GPUPercent }},
 			curve{title: "GPU fragmented", hint: "idle on GPUs that are partly taken", unit: "%", value: func(p *placement.Point) float64 { return p.FragmentedGPUPercent }})

@@ -81,7 +81,7 @@ func figures(runs []run) []figure {
 		return nil
 	}
 	first := &runs[0]
-	noGPUs := !slices.ContainsFunc(runs, func(r run) bool { return r.total.gpus > 0 })
+	noGPUs := !slices.ContainsFunc(runs, func(r run) bool { return r.total.drawn > 0 })
 	noneGone := !slices.ContainsFunc(runs, func(r run) bool { return r.Summary.Preempted > 0 })
 	pods, nodes := "of "+counted(first.Summary.Pods, "pod"), "of "+counted(first.Summary.Nodes, "node")
 	measures := []measure{
@@ -91,8 +91,8 @@ func figures(runs []run) []figure {
 		{label: "Nodes in use", hint: nodes, better: less, fair: true, of: first.Summary.Nodes, unit: inWhole, value: func(r *run) float64 { return float64(r.Summary.NodesInUse) }},
 		{label: "CPU requested", hint: "of all nodes", better: more, unit: inPercent, value: func(r *run) float64 { return filled(r.total.cpu) }},
 		{label: "Memory requested", hint: "of all nodes", better: more, unit: inPercent, value: func(r *run) float64 { return filled(r.total.memory) }},
-		{label: "GPU taken", hint: "of all GPUs", better: more, unit: inPercent, skip: noGPUs, value: func(r *run) float64 { return ratio(r.total.gpuUsed, float64(r.total.gpus)) }},
-		{label: "GPU fragmented", hint: "idle on GPUs that are partly taken", better: less, unit: inPercent, skip: noGPUs, value: func(r *run) float64 { return ratio(r.total.fragmented, float64(r.total.gpus)) }},
+		{label: "GPU taken", hint: "of all GPUs", better: more, unit: inPercent, skip: noGPUs, value: (*run).gpuTaken},
+		{label: "GPU fragmented", hint: "idle on GPUs that are partly taken", better: less, unit: inPercent, skip: noGPUs, value: (*run).gpuFragmented},
 	}
 	measures = append(measures, traceMeasures(runs)...)
 	var out []figure

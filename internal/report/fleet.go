@@ -3,6 +3,7 @@ package report
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -152,11 +153,12 @@ func newVessel(n *placement.Node) vessel {
 		counted(n.Pods, "pod"),
 	}
 	if len(n.GPUs) > 0 {
-		used := 0.0
+		used, all := 0.0, 0.0
 		for i := range n.GPUs {
-			used += share(n.GPUs[i].UsedPercent)
+			weight := gpuCount(&n.GPUs[i])
+			used, all = used+weight*share(n.GPUs[i].UsedPercent), all+weight
 		}
-		tip = append(tip, fmt.Sprintf("%s, %s taken", counted(len(n.GPUs), "GPU"), percent(used/float64(len(n.GPUs)))))
+		tip = append(tip, fmt.Sprintf("%s, %s taken", counted(int(math.Round(all)), "GPU"), percent(used/all)))
 	}
 	var class []string
 	if n.Pods == 0 {

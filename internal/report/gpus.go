@@ -89,7 +89,7 @@ type gpuCell struct {
 func newGPUFleet(runs []run) gpuFleet {
 	f := gpuFleet{}
 	for i := range runs {
-		f.GPUs = max(f.GPUs, runs[i].total.gpus)
+		f.GPUs = max(f.GPUs, runs[i].total.drawn)
 	}
 	if f.GPUs == 0 {
 		return f

@@ -3,6 +3,7 @@ package report
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -31,7 +32,11 @@ func gpuModels(runs []run) []gpuModel {
 			m.Name = "model not stated"
 		}
 		for i, gpus := range sides {
-			m.gpus = max(m.gpus, len(gpus))
+			all := 0.0
+			for _, g := range gpus {
+				all += gpuCount(g.GPU)
+			}
+			m.gpus = max(m.gpus, int(math.Round(all)))
 			m.Sides = append(m.Sides, modelSide(runs[i].scheduler, gpus))
 		}
 		m.GPUs = counted(m.gpus, "GPU")
@@ -47,7 +52,7 @@ func modelSide(by scheduler, gpus []placedGPU) gpuSide {
 		return cmp.Or(cmp.Compare(share(b.UsedPercent), share(a.UsedPercent)), cmp.Compare(len(a.Parts), len(b.Parts)), cmp.Compare(a.node.Name, b.node.Name), cmp.Compare(a.Name, b.Name))
 	})
 	var whole, shared, idle int
-	used := 0.0
+	used, all := 0.0, 0.0
 	for _, g := range gpus {
 		c := gpuCell{Tip: g.tip(), Used: height(g.UsedPercent)}
 		switch {
@@ -61,16 +66,15 @@ func modelSide(by scheduler, gpus []placedGPU) gpuSide {
 			shared++
 			c.Class = shareClass
 		}
-		used += share(g.UsedPercent)
+		used, all = used+gpuCount(g.GPU)*share(g.UsedPercent), all+gpuCount(g.GPU)
 		s.Cells = append(s.Cells, c)
 	}
-	all := float64(len(gpus))
 	s.Summary = fmt.Sprintf("%s taken", percent(ratio(used, 100*all)))
 	for _, part := range []struct {
 		class, label string
 		n            int
 	}{{wholeClass, "whole", whole}, {shareClass, "in parts", shared}, {"i", "idle", idle}} {
-		s.Stack = append(s.Stack, stacked{Class: part.class, Label: part.label, Count: count(part.n), Width: decimal(ratio(float64(part.n), all))})
+		s.Stack = append(s.Stack, stacked{Class: part.class, Label: part.label, Count: count(part.n), Width: decimal(ratio(float64(part.n), float64(len(gpus))))})
 	}
 	return s
 }

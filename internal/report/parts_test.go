@@ -84,13 +84,13 @@ func TestTheDifferenceIsSaid(t *testing.T) {
 		want    string
 	}{
 		{[]placement.SchedulerResult{traced("default", 12.1), traced("plimsoll", 4.3)}, "Plimsoll leaves 4.3 % of the GPUs idle when 100 % had been asked for, default 12.1 %."},
-		{[]placement.SchedulerResult{result("default", 8, 9), result("plimsoll", 9, 5)}, "Plimsoll runs 9 of 10 pods on 5 nodes, default 8 on 9."},
-		{[]placement.SchedulerResult{result("default", 8, 9), result("plimsoll", 8, 5)}, "Both run 8 of 10 pods: Plimsoll on 5 of 10 nodes, default on 9."},
+		{[]placement.SchedulerResult{result("default", 8, 9), result("plimsoll", 9, 5)}, "Plimsoll runs 9 of 10 pods with 5 of 10 nodes in use, default 8 with 9."},
+		{[]placement.SchedulerResult{result("default", 8, 9), result("plimsoll", 8, 5)}, "Both run 8 of 10 pods: Plimsoll with 5 of 10 nodes in use, default with 9."},
 		{[]placement.SchedulerResult{result("default", 8, 9), preempting(result("plimsoll", 9, 5), 2)}, "Plimsoll preempts 2 of the pods that it had placed or found running, default 0."},
-		{[]placement.SchedulerResult{result("default", 8, 1), result("plimsoll", 8, 1)}, "Both run 8 of 10 pods on 1 node."},
-		{[]placement.SchedulerResult{result("a", 8, 5), result("b", 8, 5), result("c", 8, 5)}, "All run 8 of 10 pods on 5 nodes."},
-		{[]placement.SchedulerResult{result("plimsoll", 8, 5)}, "Plimsoll runs 8 of 10 pods on 5 nodes."},
-		{[]placement.SchedulerResult{result("plimsoll", 10, 5)}, "Plimsoll runs all 10 pods on 5 nodes."},
+		{[]placement.SchedulerResult{result("default", 8, 1), result("plimsoll", 8, 1)}, "Both run 8 of 10 pods, with 1 of 10 nodes in use."},
+		{[]placement.SchedulerResult{result("a", 8, 5), result("b", 8, 5), result("c", 8, 5)}, "All run 8 of 10 pods, with 5 of 10 nodes in use."},
+		{[]placement.SchedulerResult{result("plimsoll", 8, 5)}, "Plimsoll runs 8 of 10 pods, with 5 of 10 nodes in use."},
+		{[]placement.SchedulerResult{result("plimsoll", 10, 5)}, "Plimsoll runs all 10 pods, with 5 of 10 nodes in use."},
 	} {
 		headline, others := sentences(newRuns(tt.results))
 		var all []string

@@ -31,10 +31,8 @@ type run struct {
 // totals are of all nodes together.
 type totals struct {
 	cpu, memory placement.Amount
-	gpus        int
-	// gpuUsed is what is taken of all GPUs, fragmented what is idle on those that
-	// are partly taken; both in GPUs.
-	gpuUsed, fragmented float64
+	// drawn is how many pictures of GPUs there are.
+	drawn int
 }
 
 // newRuns puts our scheduler first, wherever it ran; the others follow in the
@@ -79,14 +77,32 @@ func (r *run) add(n *placement.Node) {
 	t.cpu.Allocatable += n.CPU.Allocatable
 	t.memory.Used += n.Memory.Used
 	t.memory.Allocatable += n.Memory.Allocatable
-	for i := range n.GPUs {
-		used := share(n.GPUs[i].UsedPercent)
-		t.gpus++
-		t.gpuUsed += used / 100
-		if used > 0 {
-			t.fragmented += 1 - used/100
-		}
+	t.drawn += len(n.GPUs)
+}
+
+// ofGPUs is a share of all GPUs at the end, which only the series tells: of units that
+// a device plugin counts nobody knows on which GPU they are.
+func (r *run) ofGPUs(percent func(*placement.Point) float64) float64 {
+	if len(r.Series) == 0 || r.total.drawn == 0 {
+		return nan
 	}
+	return share(percent(&r.Series[len(r.Series)-1]))
+}
+
+func (r *run) gpuTaken() float64 {
+	return r.ofGPUs(func(p *placement.Point) float64 { return p.GPUPercent })
+}
+
+func (r *run) gpuFragmented() float64 {
+	return r.ofGPUs(func(p *placement.Point) float64 { return p.FragmentedGPUPercent })
+}
+
+// gpuCount is how many GPUs a picture stands for.
+func gpuCount(g *placement.GPU) float64 {
+	if g.Count > 0 && !math.IsInf(g.Count, 1) {
+		return g.Count
+	}
+	return 1
 }
 
 func schedulerName(name string) string {

@@ -38,46 +38,42 @@ func sentences(runs []run) (headline string, others []string) {
 	if first.Summary.Nodes == 0 {
 		all = append(all, "The cluster has no nodes.")
 	}
-	if first.total.gpus > 0 && first.Summary.Pods > 0 {
-		all = append(all, compared(runs, "strands", " of the GPU room on GPUs that are partly taken", func(r *run) string {
-			return percent(ratio(r.total.fragmented, float64(r.total.gpus)))
-		}))
+	if s := compared(runs, "strands", " of the GPU room on GPUs that are partly taken", func(r *run) string {
+		if v := r.gpuFragmented(); !math.IsNaN(v) {
+			return percent(v)
+		}
+		return ""
+	}); s != "" && first.Summary.Pods > 0 {
+		all = append(all, s)
 	}
 	return all[0], all[1:]
 }
 
-// podSentence says how many pods run on how many nodes.
+// podSentence says how many pods run, and how many nodes are in use then: pods that ran
+// before are on some of them.
 func podSentence(runs []run) string {
 	first := &runs[0].Summary
 	pods := " of " + counted(first.Pods, "pod")
 	running := func(r *run) string { return count(r.Summary.Running) }
 	used := func(r *run) string { return count(r.Summary.NodesInUse) }
-	if len(runs) == 1 {
-		if first.Running == first.Pods && first.Pods > 1 {
-			return fmt.Sprintf("%s runs all %s on %s.", runs[0].Name, counted(first.Pods, "pod"), counted(first.NodesInUse, "node"))
-		}
-		return fmt.Sprintf("%s runs %s%s on %s.", runs[0].Name, running(&runs[0]), pods, counted(first.NodesInUse, "node"))
+	nodes := func(r *run) string { return used(r) + " of " + counted(first.Nodes, "node") + " in use" }
+	if len(runs) == 1 && first.Running == first.Pods && first.Pods > 1 {
+		return fmt.Sprintf("%s runs all %s, with %s.", runs[0].Name, counted(first.Pods, "pod"), nodes(&runs[0]))
 	}
 	samePods, sameNodes := same(runs, running), same(runs, used)
 	switch {
 	case samePods && sameNodes:
-		return compared(runs, "runs", fmt.Sprintf("%s on %s", pods, counted(first.NodesInUse, "node")), running)
+		return compared(runs, "runs", fmt.Sprintf("%s, with %s", pods, nodes(&runs[0])), running)
 	case samePods:
-		s := fmt.Sprintf("%s run %s%s: ", everyone(len(runs)), running(&runs[0]), pods)
-		for i := range runs {
-			if i > 0 {
-				s += ", "
-			}
-			s += fmt.Sprintf("%s on %s", runs[i].Name, used(&runs[i]))
-			if i == 0 {
-				s += " of " + counted(first.Nodes, "node")
-			}
+		s := fmt.Sprintf("%s run %s%s: %s with %s", everyone(len(runs)), running(&runs[0]), pods, runs[0].Name, nodes(&runs[0]))
+		for i := 1; i < len(runs); i++ {
+			s += fmt.Sprintf(", %s with %s", runs[i].Name, used(&runs[i]))
 		}
 		return s + "."
 	}
-	s := fmt.Sprintf("%s runs %s%s on %s", runs[0].Name, running(&runs[0]), pods, counted(first.NodesInUse, "node"))
+	s := fmt.Sprintf("%s runs %s%s with %s", runs[0].Name, running(&runs[0]), pods, nodes(&runs[0]))
 	for i := 1; i < len(runs); i++ {
-		s += fmt.Sprintf(", %s %s on %s", runs[i].Name, running(&runs[i]), used(&runs[i]))
+		s += fmt.Sprintf(", %s %s with %s", runs[i].Name, running(&runs[i]), used(&runs[i]))
 	}
 	return s + "."
 }

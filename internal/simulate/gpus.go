@@ -94,7 +94,7 @@ func (h *hardware) published(node string, holds map[int][]held) []placement.GPU 
 	var out []placement.GPU
 	for _, at := range h.byNode[node] {
 		l := &h.layouts[at]
-		g := placement.GPU{Name: l.Name, Model: l.Model, Cells: l.Cells, Parts: []placement.Part{}}
+		g := placement.GPU{Name: l.Name, Count: 1, Model: l.Model, Cells: l.Cells, Parts: []placement.Part{}}
 		for _, one := range holds[at] {
 			g.Parts = append(g.Parts, part(l, &l.Pieces[h.pieces[one.id].piece], one))
 		}
@@ -144,9 +144,6 @@ func part(l *devices.Layout, piece *devices.Piece, h held) placement.Part {
 func (h *hardware) counted(info fwk.NodeInfo) []placement.GPU {
 	var read gpus.Node
 	h.units.Read(info, &read)
-	if len(read.Offers) == 0 {
-		return nil
-	}
 	var out []placement.GPU
 	for i := range read.Offers {
 		offer := &read.Offers[i]
@@ -155,14 +152,17 @@ func (h *hardware) counted(info fwk.NodeInfo) []placement.GPU {
 			continue // a device plugin that is gone left its name behind
 		}
 		users := usersOf(info, offer.Resource)
-		if offer.Kind != gpus.Whole {
+		if offer.Kind != gpus.Whole || all > maxDrawn {
 			out = append(out, strip(offer, all, users))
 			continue
 		}
-		for unit := range min(all, maxDrawn) {
-			g := placement.GPU{Name: fmt.Sprintf("gpu-%d", unit), Model: offer.Model, Parts: []placement.Part{}}
-			if int(unit) < len(users) {
-				g.Parts = append(g.Parts, placement.Part{Label: wholeLabel, Percent: 100, Pod: users[unit]})
+		for unit := range all {
+			g := placement.GPU{Name: fmt.Sprintf("gpu-%d", unit), Count: 1, Model: offer.Model, Parts: []placement.Part{}}
+			if len(users) > 0 {
+				g.Parts = append(g.Parts, placement.Part{Label: wholeLabel, Percent: 100, Pod: users[0].pod})
+				if users[0].units--; users[0].units == 0 {
+					users = users[1:]
+				}
 			}
 			out = append(out, sum(g))
 		}
@@ -170,33 +170,52 @@ func (h *hardware) counted(info fwk.NodeInfo) []placement.GPU {
 	return out
 }
 
-// maxDrawn bounds what is drawn of what a node claims to have.
+// maxDrawn bounds how many units of a resource are drawn one by one.
 const maxDrawn = 64
 
-// strip draws units of which several make a GPU.
-func strip(offer *gpus.Offer, all int64, users []string) placement.GPU {
-	g := placement.GPU{Name: offer.Resource, Model: offer.Model, Cells: int(min(all, maxDrawn)), Parts: []placement.Part{}}
-	for i, user := range users[:min(len(users), g.Cells)] {
-		g.Parts = append(g.Parts, placement.Part{Label: offer.Resource, Start: i, Cells: 1, Percent: rounded(100 / float64(g.Cells)), Pod: user})
+// strip draws units that are no GPU each, or too many to draw: on a grid if they are few.
+func strip(offer *gpus.Offer, all int64, users []user) placement.GPU {
+	g := placement.GPU{Name: offer.Resource, Count: rounded(float64(all) * float64(offer.MilliGPUs()) / gpus.MilliGPU), Model: offer.Model, Parts: []placement.Part{}}
+	if all <= maxDrawn {
+		g.Cells = int(all)
+	}
+	at := int64(0)
+	for _, u := range users {
+		units := min(u.units, all-at) // of those that broke, more may be asked for than there are
+		if units <= 0 {
+			break
+		}
+		p := placement.Part{Label: offer.Resource, Percent: 100 * float64(units) / float64(all), Pod: u.pod}
+		if g.Cells > 0 {
+			p.Start, p.Cells = int(at), int(units)
+		}
+		at += units
+		g.Parts = append(g.Parts, p)
 	}
 	return sum(g)
 }
 
-// usersOf names the pods that use units of a resource, once for each unit.
-func usersOf(info fwk.NodeInfo, resource string) []string {
-	var out []string
+// user is a pod, and how many units of a resource it asks for: at least one.
+type user struct {
+	pod   string
+	units int64
+}
+
+// usersOf lists the pods that use units of a resource, by name.
+func usersOf(info fwk.NodeInfo, resource string) []user {
+	var out []user
 	for _, p := range info.GetPods() {
-		pod := p.GetPod()
+		pod, units := p.GetPod(), int64(0)
 		for _, want := range countedGPUs(pod) {
-			if want.Resource != resource {
-				continue
-			}
-			for range min(want.Count, maxDrawn) {
-				out = append(out, pod.Namespace+"/"+pod.Name)
+			if want.Resource == resource {
+				units += want.Count
 			}
 		}
+		if units > 0 {
+			out = append(out, user{pod.Namespace + "/" + pod.Name, units})
+		}
 	}
-	slices.Sort(out)
+	slices.SortFunc(out, func(a, b user) int { return cmp.Compare(a.pod, b.pod) })
 	return out
 }
 

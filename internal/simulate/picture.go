@@ -11,6 +11,7 @@ import (
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 
 	"plimsoll.dev/scheduler/internal/placement"
+	"plimsoll.dev/scheduler/pkg/intent"
 )
 
 // poolLabels name a node's pool on the clouds that have such a thing, and where
@@ -62,7 +63,7 @@ func (f *machines) draw(pods []*v1.Pod, claims []resourceapi.ResourceClaim) []pl
 	for _, info := range f.infos(pods) {
 		node, has, used := info.Node(), info.GetAllocatable(), info.GetRequested()
 		n := placement.Node{Name: node.Name, Zone: node.Labels[v1.LabelTopologyZone], Arch: node.Labels[v1.LabelArchStable], Pool: poolOf(node),
-			Pods:   len(info.GetPods()),
+			Pods:   guests(info),
 			CPU:    placement.Amount{Used: used.GetMilliCPU(), Allocatable: has.GetMilliCPU()},
 			Memory: placement.Amount{Used: used.GetMemory(), Allocatable: has.GetMemory()},
 			GPUs:   append(f.hardware.published(node.Name, holds), f.hardware.counted(info)...)}
@@ -78,6 +79,16 @@ func (f *machines) draw(pods []*v1.Pod, claims []resourceapi.ResourceClaim) []pl
 		return cmp.Or(strings.Compare(a.Zone, b.Zone), strings.Compare(a.Name, b.Name))
 	})
 	return out
+}
+
+// guests counts the pods that keep a node in use.
+func guests(info fwk.NodeInfo) (count int) {
+	for _, p := range info.GetPods() {
+		if !intent.IsNodeAgent(p.GetPod()) {
+			count++
+		}
+	}
+	return count
 }
 
 func percent(a placement.Amount) float64 {

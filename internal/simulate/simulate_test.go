@@ -2,6 +2,7 @@ package simulate
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 
@@ -53,6 +54,9 @@ urgent cpu=4 priority=1000
 		}
 		if r.Summary.NodesInUse != 1 {
 			t.Errorf("%s: %d nodes are in use, want 1: a DaemonSet's pod does not count", scheduler, r.Summary.NodesInUse)
+		}
+		if a, b := r.Nodes[0].Pods, r.Nodes[1].Pods; a != 1 || b != 0 {
+			t.Errorf("%s: %d and %d pods are drawn, want 1 and 0: a DaemonSet's pod does not count", scheduler, a, b)
 		}
 		if r.Summary.Preempted != 1 || r.Summary.Running != 1 || r.Summary.Pending != 1 {
 			t.Errorf("%s: %+v, want one pod each running, pending and preempted", scheduler, r.Summary)
@@ -129,6 +133,43 @@ func TestGPUsAreDrawnAsTheyAreTaken(t *testing.T) {
 	}
 	if want := rounded((50 + 100 - shared.UsedPercent) / 4); last.FragmentedGPUPercent < want-.05 || last.FragmentedGPUPercent > want+.05 {
 		t.Errorf("%.2f %% are idle on GPUs in use, want %.2f", last.FragmentedGPUPercent, want)
+	}
+}
+
+// TestUnitsAreDrawnForTheGPUsThatTheyMake: pictures and the series tell the same share.
+func TestUnitsAreDrawnForTheGPUsThatTheyMake(t *testing.T) {
+	s := read(t, `
+idle-1 cpu=32 memory=64Gi nvidia.com/gpu=1 label:nvidia.com/gpu.product=NVIDIA-L4
+many-1 cpu=99 memory=64Gi nvidia.com/gpu=80 label:nvidia.com/gpu.product=NVIDIA-L40
+mig-1  cpu=32 memory=64Gi nvidia.com/mig-1g.10gb=14 label:nvidia.com/gpu.product=NVIDIA-A100-SXM4-80GB label:nvidia.com/mig.strategy=mixed
+`, "", `
+seven cpu=1 nvidia.com/mig-1g.10gb=7 node=mig-1 phase=Running
+more  cpu=1 nvidia.com/mig-1g.10gb=1 node=mig-1 phase=Running
+forty cpu=1 nvidia.com/gpu=40 node=many-1 phase=Running
+`, "")
+	r := inMemory(t, s, Plimsoll).Results[0]
+	var drawn []string
+	used, all := 0.0, 0.0
+	for _, n := range r.Nodes {
+		for _, g := range n.GPUs {
+			used, all = used+g.Count*g.UsedPercent, all+g.Count
+			said := fmt.Sprintf("%s %s: %.2f GPUs, %d cells, %.1f%%", n.Name, g.Name, g.Count, g.Cells, g.UsedPercent)
+			for _, p := range g.Parts {
+				said += fmt.Sprintf(", %s %d+%d %.1f%%", p.Pod, p.Start, p.Cells, p.Percent)
+			}
+			drawn = append(drawn, said)
+		}
+	}
+	want := []string{
+		"idle-1 gpu-0: 1.00 GPUs, 0 cells, 0.0%",
+		"many-1 nvidia.com/gpu: 80.00 GPUs, 0 cells, 50.0%, default/forty 0+0 50.0%",
+		"mig-1 nvidia.com/mig-1g.10gb: 1.75 GPUs, 14 cells, 57.1%, default/more 0+1 7.1%, default/seven 1+7 50.0%",
+	}
+	if diff := cmp.Diff(want, drawn); diff != "" {
+		t.Errorf("GPUs (-want +got)\n%s", diff)
+	}
+	if last := r.Series[len(r.Series)-1]; math.Abs(last.GPUPercent-used/all) > .01 {
+		t.Errorf("%.2f %% of the GPUs are drawn as taken, the series says %.2f %%", used/all, last.GPUPercent)
 	}
 }
 

@@ -163,7 +163,7 @@ func (n *node) cost(p *pod, pack bool) float64 {
 func (n *node) result() placement.Node {
 	out := placement.Node{Name: n.name, Zone: n.zone, Arch: n.arch, Pool: n.pool, Pods: n.pods, CPU: n.cpu, Memory: n.memory, TargetPercent: n.target, GPUs: []placement.GPU{}}
 	for i, g := range n.gpus {
-		out.GPUs = append(out.GPUs, placement.GPU{Name: fmt.Sprintf("gpu-%d", i), Model: g.model, Cells: g.cells, UsedPercent: g.used, Parts: g.parts})
+		out.GPUs = append(out.GPUs, placement.GPU{Name: fmt.Sprintf("gpu-%d", i), Count: 1, Model: g.model, Cells: g.cells, UsedPercent: g.used, Parts: g.parts})
 	}
 	return out
 }
