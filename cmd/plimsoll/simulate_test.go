@@ -196,6 +196,9 @@ func TestATraceOfOnesOwnIsReplayed(t *testing.T) {
 	if len(s.Results) != 2 || s.Results[0].Trace == nil || s.Results[0].Trace.GPUs != 2 || s.Results[0].Trace.NodesTouched != 1 {
 		t.Errorf("%+v", s.Results)
 	}
+	if ours, others := s.Results[0].Nodes[0].TargetPercent, s.Results[1].Nodes[0].TargetPercent; ours != 80 || others != 0 {
+		t.Errorf("nodes are filled to %v %% by Plimsoll and %v %% by the default scheduler, want its line of 80 %% and none", ours, others)
+	}
 }
 
 // TestTheDemosClusterCanBeSimulated does what the guide begins with.

@@ -56,6 +56,58 @@ func TestResultsAreOfWhatIsShipped(t *testing.T) {
 	}
 }
 
+// TestPlimsollStaysWithinItsBounds: results that are made anew may be others, but must
+// not be worse than what FGD leaves, or than Plimsoll once promised.
+func TestPlimsollStaysWithinItsBounds(t *testing.T) {
+	results, err := evidence.Read(filepath.Join(testkit.RepoRoot(t), evidence.Path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	idle := map[string][]float64{}
+	for i := range results {
+		r := &results[i]
+		if r.Fill == nil || r.Policy != "plimsoll" {
+			continue
+		}
+		at100 := r.Fill.UnallocatedPercent["100"]
+		switch {
+		case !r.Known:
+			idle["learnt"] = append(idle["learnt"], at100)
+		case r.List == evidence.DefaultList:
+			idle["known"] = append(idle["known"], at100)
+		}
+		if r.Known && r.Seed == firstSeed {
+			idle["lists"] = append(idle["lists"], at100)
+		}
+		if n := r.Fill.MultiGPURejectedBefore90; n > 5 {
+			t.Errorf("%s: %d pods for several GPUs are rejected before 90 %% have arrived, want hardly any", r.Key, n)
+		}
+		if r.Seconds > 600 {
+			t.Errorf("%s took %.0f s, want at most ten minutes", r.Key, r.Seconds)
+		}
+	}
+	for _, bound := range []struct {
+		what    string
+		runs    int
+		percent float64
+	}{
+		{"known", 10, 4.3}, // FGD 4.79, best fit 7.07
+		{"learnt", 7, 4.8}, // FGD 5.37
+		{"lists", 6, 4.4},  // FGD 5.1
+	} {
+		if runs := idle[bound.what]; len(runs) < bound.runs || mean(runs) > bound.percent {
+			t.Errorf("%s: %.2f %% of the GPUs are left when 100 %% have arrived (%d runs), want at most %v %% of %d", bound.what, mean(runs), len(runs), bound.percent, bound.runs)
+		}
+	}
+}
+
+func mean(of []float64) (mean float64) {
+	for _, x := range of {
+		mean += x / float64(len(of))
+	}
+	return mean
+}
+
 func filled(list string, seed uint64, known bool, at100 float64) evidence.Result {
 	return evidence.Result{Key: evidence.Key{Experiment: evidence.Fill, List: list, Policy: "plimsoll", Known: known, Seed: seed}, Arch: "amd64", Seconds: 60,
 		Fill: &evidence.Filled{UnallocatedPercent: map[string]float64{"100": at100, "130": at100 - .25}, Rejected: 10, NodesTouched: 1213}}

@@ -48,7 +48,11 @@ func Replay(ctx context.Context, o ReplayOptions) (*placement.Simulation, error)
 		if err != nil {
 			return nil, fmt.Errorf("replaying with %s: %w", policy.Name, err)
 		}
-		out.Results = append(out.Results, *resultOf(filled, len(o.Nodes)))
+		result := resultOf(filled, len(o.Nodes))
+		if err := drawLines(result.Nodes, o.Nodes, &chosen[i]); err != nil {
+			return nil, err
+		}
+		out.Results = append(out.Results, *result)
 	}
 	return out, nil
 }
@@ -58,4 +62,21 @@ func resultOf(f *replay.Filled, nodes int) *placement.SchedulerResult {
 		Trace: &placement.Trace{GPUs: f.GPUs, UnallocatedPercent: f.UnallocatedPercent, NodesTouched: f.NodesTouched,
 			MultiGPURejectedBefore90: f.MultiGPURejectedBefore90, Seconds: f.Seconds}}
 	return r
+}
+
+// drawLines notes to which line a scheduler fills each node of a trace.
+func drawLines(drawn []placement.Node, nodes []openb.Node, c *contestant) error {
+	targets, err := c.targets()
+	if err != nil || targets == nil {
+		return err
+	}
+	lines := make(map[string]float64, len(nodes))
+	for i := range nodes {
+		node, _ := nodes[i].Objects()
+		lines[node.Name] = targets(node)
+	}
+	for i := range drawn {
+		drawn[i].TargetPercent = lines[drawn[i].Name]
+	}
+	return nil
 }
