@@ -33,6 +33,9 @@ if [[ -z ${PLIMSOLL_REPORT:-} ]]; then
 	samples=$(mktemp -d)
 	trap 'rm -rf "$samples"' EXIT
 	go run ./internal/report/writesamples "$samples"
+	# One of a real run beside the samples: the demo's cluster, packed anew.
+	go run ./cmd/plimsoll demo --dump "$samples/cluster.yaml" >/dev/null
+	go run ./cmd/plimsoll simulate -f "$samples/cluster.yaml" --from-scratch --engine memory --report "$samples/demo.html" >/dev/null
 	PLIMSOLL_REPORT=$samples
 fi
 # The test runs in its own folder.
