@@ -159,17 +159,17 @@ func (q *search) judge(s *slot, device int, found *match) Why {
 	p := q.n.pools[s.pool]
 	d := &p.devices[device]
 	switch {
-	case !found.ofClass[device]:
+	case !found.is(device, ofClass):
 		return Why{Kind: NoneOfClass, Detail: a.selector.class}
-	case !found.selected[device]:
+	case !found.is(device, selected):
 		return Why{Kind: NoneSelected, Detail: a.selector.class}
-	case !found.fits[device]:
+	case !found.is(device, fits):
 		return Why{Kind: NoneLarge, Detail: a.selector.class}
-	case !q.shape.limits.accept(d, found.needs[device]):
-		return Why{Kind: AgainstAnnotations, Detail: d.has(found.needs[device])}
-	case !found.open[device]:
+	case !q.shape.limits.accept(d, found.needs(device)):
+		return Why{Kind: AgainstAnnotations, Detail: d.has(found.needs(device))}
+	case !found.is(device, open):
 		return Why{Kind: AllTainted, Detail: taintsOf(d)}
-	case d.allocated || !d.hasRoom(found.needs[device], nil):
+	case d.allocated || !d.hasRoom(found.needs(device), nil):
 		return Why{Kind: AllTaken}
 	}
 	if !q.countsCounters(s.pool, device) {

@@ -12,10 +12,8 @@ func (m *Model) servedElsewhere(s *selector) bool {
 		if found.err != nil {
 			return true
 		}
-		for i := range found.selected {
-			if found.selected[i] {
-				return true
-			}
+		if found.any(selected) {
+			return true
 		}
 	}
 	return false
@@ -81,7 +79,7 @@ func (q *search) useless() bool {
 		for i := range q.shape.claims {
 			for j := range q.shape.claims[i].requests {
 				for _, a := range q.shape.claims[i].requests[j].alternatives {
-					if slices.Contains(q.m.match(p, a.selector).selected, true) {
+					if q.m.match(p, a.selector).any(selected) {
 						return false
 					}
 				}

@@ -26,21 +26,48 @@ type selector struct {
 	// their answers for devices that are alike in that.
 	reads reads
 	twins map[string]twin
+	// answers are those that were given of pools, by their traits.
+	answers map[string]*match
 }
 
-// match is a selector's answer for each device of a pool.
+// traits are what a selector finds of a device.
+type traits uint8
+
+const (
+	ofClass  traits = 1 << iota // it is of the class
+	selected                    // and the selectors accept it
+	fits                        // and it has the capacity at all
+	open                        // its taints are tolerated
+)
+
+// match is a selector's answer for each device of a pool. Pools of which the same is
+// to be said share one: a cluster has thousands, and few kinds of them.
 type match struct {
-	// ofClass: devices of the class; fits: those that the selectors accept too
-	// and that have the capacity at all; open: those whose taints are tolerated.
-	ofClass, selected, fits, open []bool
-	// needs is what an allocation takes of a shared device's capacities, in their
-	// order; nil for other devices.
-	needs [][]int64
+	traits []traits
+	// shared is what an allocation takes of the shared devices' capacities; nil if
+	// there are none.
+	shared [][]int64
 	// candidates are the devices that fit and are open.
 	candidates []int
 	// err is a CEL error on some device, or an amount that the model cannot hold: the
 	// natural order decides whether the allocator meets it, so that order is kept.
 	err error
+}
+
+func (a *match) is(device int, t traits) bool { return a.traits[device]&t == t }
+
+// any tells whether some device has a trait.
+func (a *match) any(t traits) bool {
+	return slices.ContainsFunc(a.traits, func(has traits) bool { return has&t == t })
+}
+
+// needs is what an allocation takes of a shared device's capacities, in their order;
+// nil for other devices.
+func (a *match) needs(device int) []int64 {
+	if a.shared == nil {
+		return nil
+	}
+	return a.shared[device]
 }
 
 func (m *Model) selectorFor(d *detail, class *resourceapi.DeviceClass) (*selector, error) {
@@ -65,7 +92,7 @@ func (m *Model) selectorFor(d *detail, class *resourceapi.DeviceClass) (*selecto
 	if d.capacity != nil {
 		s.requests = d.capacity.Requests
 	}
-	s.reads, s.twins = reads{}, map[string]twin{}
+	s.reads, s.twins, s.answers = reads{}, map[string]twin{}, map[string]*match{}
 	for _, one := range append(slices.Clone(class.Spec.Selectors), d.selectors...) {
 		s.sized = s.sized || strings.Contains(one.CEL.Expression, "device.capacity[")
 		compiled := m.cel.GetOrCompile(one.CEL.Expression)
@@ -89,28 +116,61 @@ func (m *Model) match(p *pool, s *selector) *match {
 }
 
 func (m *Model) evaluate(p *pool, s *selector) *match {
-	n := len(p.devices)
-	bools := make([]bool, 4*n)
-	out := &match{ofClass: bools[:n:n], selected: bools[n : 2*n : 2*n], fits: bools[2*n : 3*n : 3*n], open: bools[3*n:], needs: make([][]int64, n)}
+	out := &match{traits: make([]traits, len(p.devices))}
 	for i := range p.devices {
 		d := &p.devices[i]
 		if len(d.spec.BindingConditions) > 0 && !m.features.DeviceBindingAndStatus {
 			continue
 		}
 		t := m.judge(p, d, s)
-		out.ofClass[i], out.selected[i], out.err = t.ofClass, t.selected, firstError(out.err, t.err)
+		if out.err = firstError(out.err, t.err); t.ofClass {
+			out.traits[i] |= ofClass
+		}
 		if !t.selected {
 			continue
 		}
-		var err error
-		out.needs[i], out.fits[i], err = m.needs(d, s)
+		needs, fit, err := m.needs(d, s)
 		out.err = firstError(out.err, err)
-		out.open[i] = !m.features.DeviceTaints || tolerated(d.spec.Taints, s.tolerations)
-		if out.fits[i] && out.open[i] {
+		out.traits[i] |= selected
+		if fit {
+			out.traits[i] |= fits
+		}
+		if !m.features.DeviceTaints || tolerated(d.spec.Taints, s.tolerations) {
+			out.traits[i] |= open
+		}
+		if out.is(i, fits|open) {
 			out.candidates = append(out.candidates, i)
 		}
+		if needs != nil {
+			if out.shared == nil {
+				out.shared = make([][]int64, len(p.devices))
+			}
+			out.shared[i] = needs
+		}
 	}
-	return out
+	return s.intern(out)
+}
+
+// intern returns the answer that was given before of another pool, if it is the same.
+// Amounts are of the pool's own devices.
+func (s *selector) intern(a *match) *match {
+	if a.err != nil || a.shared != nil {
+		return a
+	}
+	raw := make([]byte, len(a.traits))
+	for i, t := range a.traits {
+		raw[i] = byte(t)
+	}
+	key := string(raw)
+	if known := s.answers[key]; known != nil {
+		return known
+	}
+	if len(s.answers) >= maxTwins {
+		clear(s.answers)
+	}
+	a.candidates = slices.Clip(a.candidates)
+	s.answers[key] = a
+	return a
 }
 
 // maxTwins bounds what a selector remembers: beyond, it begins anew.

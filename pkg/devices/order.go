@@ -90,7 +90,7 @@ func (q *search) reliable() bool {
 // the annotations exclude for it.
 func (s *Shape) exposes(p *pool, found *match) bool {
 	for d := range p.devices {
-		if found.fits[d] && found.open[d] && !p.devices[d].allocated && !s.limits.accept(&p.devices[d], found.needs[d]) &&
+		if found.is(d, fits|open) && !p.devices[d].allocated && !s.limits.accept(&p.devices[d], found.needs(d)) &&
 			(!p.devices[d].mayBeHidden() || s.accepts(p, d)) && (p.devices[d].multi || !p.devices[d].inUse()) {
 			return true
 		}
@@ -103,8 +103,8 @@ func (s *Shape) accepts(p *pool, device int) bool {
 	for i := range s.claims {
 		for j := range s.claims[i].requests {
 			for _, a := range s.claims[i].requests[j].alternatives {
-				if found := p.matches[a.selector]; found != nil && found.fits[device] &&
-					s.limits.accept(&p.devices[device], found.needs[device]) {
+				if found := p.matches[a.selector]; found != nil && found.is(device, fits) &&
+					s.limits.accept(&p.devices[device], found.needs(device)) {
 					return true
 				}
 			}

@@ -237,7 +237,7 @@ func (p *pool) serve(found *match, most int) int {
 			break
 		}
 		d := &p.devices[i]
-		if !d.allocated && d.hasRoom(found.needs[i], nil) && (d.multi && d.measured || p.has(d.takes)) {
+		if !d.allocated && d.hasRoom(found.needs(i), nil) && (d.multi && d.measured || p.has(d.takes)) {
 			count++
 		}
 	}
@@ -279,9 +279,9 @@ func (q *search) allOf(a *alternative, s slot, slots []slot) ([]slot, bool) {
 	out := slots[:len(slots):len(slots)]
 	for p := range q.n.pools {
 		found := q.m.match(q.n.pools[p], a.selector)
-		for i, ok := range found.fits {
+		for i := range found.traits {
 			// Shared devices without room are not among "all", full ones are.
-			if ok && q.n.pools[p].devices[i].hasRoom(found.needs[i], nil) {
+			if found.is(i, fits) && q.n.pools[p].devices[i].hasRoom(found.needs(i), nil) {
 				s.pool, s.fixed = p, i
 				out = append(out, s)
 			}

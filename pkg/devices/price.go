@@ -13,7 +13,7 @@ func (q *search) price(s *slot, device int, found *match) Cost {
 	var c Cost
 	c.Isolation, _ = q.shape.limits.place(d.isolation())
 	if q.shape.sized {
-		c.Memory = gets(d, found.needs[device])
+		c.Memory = gets(d, found.needs(device))
 	}
 	c.Extra = d.extra
 	if d.gpu < 0 {
@@ -30,7 +30,7 @@ func (q *search) price(s *slot, device int, found *match) Cost {
 	case d.multi:
 		before := dominant(d, q.capacity[s.pool][device], nil)
 		c.Empty = 1e6 - before
-		c.Loss = q.worth.piece(before, dominant(d, q.capacity[s.pool][device], found.needs[device]))
+		c.Loss = q.worth.piece(before, dominant(d, q.capacity[s.pool][device], found.needs(device)))
 	default:
 		c.Empty = 1e6 - millionths(g.busy, g.whole)
 	}

@@ -132,7 +132,7 @@ func (q *search) options(i int) []option {
 	p := q.n.pools[s.pool]
 	found := q.m.match(p, q.alternativeOf(s).selector)
 	if s.fixed >= 0 {
-		if found.open[s.fixed] && q.fits(i, s.fixed, found) {
+		if found.is(s.fixed, open) && q.fits(i, s.fixed, found) {
 			return []option{{s.fixed, q.price(s, s.fixed, found)}}
 		}
 		return nil
@@ -191,7 +191,7 @@ func (q *search) sharedAgain(i int, found *match) (int, bool) {
 		if q.slots[j].pool != q.slots[i].pool || q.sameRequest(i, j) || !q.n.pools[q.slots[j].pool].devices[d].multi {
 			continue
 		}
-		if found.fits[d] && found.open[d] && !q.inRequest(i, d) && q.fits(i, d, found) {
+		if found.is(d, fits|open) && !q.inRequest(i, d) && q.fits(i, d, found) {
 			return d, true
 		}
 	}
@@ -265,10 +265,10 @@ func (q *search) fits(i, device int, found *match) bool {
 	s := &q.slots[i]
 	p := q.n.pools[s.pool]
 	d := &p.devices[device]
-	if d.allocated || !d.multi && q.taken[s.pool][device] || !q.shape.limits.accept(d, found.needs[device]) {
+	if d.allocated || !d.multi && q.taken[s.pool][device] || !q.shape.limits.accept(d, found.needs(device)) {
 		return false
 	}
-	if !d.hasRoom(found.needs[device], q.capacity[s.pool][device]) {
+	if !d.hasRoom(found.needs(device), q.capacity[s.pool][device]) {
 		return false
 	}
 	if q.countsCounters(s.pool, device) {
@@ -315,7 +315,7 @@ func (q *search) take(s *slot, device int, sign int64) {
 	d := &p.devices[device]
 	counted := sign > 0 && q.countsCounters(s.pool, device)
 	if d.multi {
-		needs := q.m.match(p, q.alternativeOf(s).selector).needs[device]
+		needs := q.m.match(p, q.alternativeOf(s).selector).needs(device)
 		added := q.capacity[s.pool][device]
 		if added == nil {
 			added = make([]int64, len(needs)+1)
@@ -360,7 +360,7 @@ func (q *search) result() *Plan {
 		p := q.n.pools[s.pool]
 		d := &p.devices[q.best[i]]
 		c := Chosen{Driver: p.id.driver, Pool: p.id.name, Device: d.spec.Name, pool: s.pool, device: q.best[i], claim: s.claim, request: s.request}
-		needs := q.m.match(p, q.alternativeOf(s).selector).needs[q.best[i]]
+		needs := q.m.match(p, q.alternativeOf(s).selector).needs(q.best[i])
 		c.Memory = gets(d, needs)
 		if d.multi {
 			for k := range needs {

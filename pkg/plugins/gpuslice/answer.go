@@ -175,10 +175,12 @@ func (p *GPUSlice) confirm(ctx context.Context, state fwk.CycleState, pod *v1.Po
 	if err != nil {
 		return fwk.AsStatus(fmt.Errorf("confirming devices for pod %s: %w", klog.KObj(pod), err))
 	}
-	if stranger := p.manager.claims.strangerOn(node, p.manager.DeviceClassResolver()); stranger != nil {
+	if stranger, err := p.stranger(node, r.view.Shares()); err != nil {
+		return fwk.AsStatus(fmt.Errorf("confirming devices for pod %s: %w", klog.KObj(pod), err))
+	} else if stranger != nil {
 		p.manager.claims.met(klog.FromContext(ctx), stranger)
-		return fwk.AsStatus(fmt.Errorf("confirming devices for pod %s on node %s: another profile is placing pod %s there",
-			klog.KObj(pod), nodeName, klog.KObj(stranger)))
+		return fwk.AsStatus(fmt.Errorf("confirming devices for pod %s on node %s: another profile is placing pod %s on node %s",
+			klog.KObj(pod), nodeName, klog.KObj(stranger), stranger.Spec.NodeName))
 	}
 	scope := r.scope(node)
 	_, asked := r.asked.Load(nodeName)
@@ -192,6 +194,20 @@ func (p *GPUSlice) confirm(ctx context.Context, state fwk.CycleState, pod *v1.Po
 		p.disagree(ctx, pod, r, node, scope, status)
 	}
 	return fwk.AsStatus(fmt.Errorf("devices for pod %s on node %s are no longer to be had: %s", klog.KObj(pod), nodeName, status.Message()))
+}
+
+// stranger finds a pod that another profile of this process has given devices which may
+// be the node's: those of its own, or of a pool that it shares with others.
+func (p *GPUSlice) stranger(node fwk.NodeInfo, shared bool) (*v1.Pod, error) {
+	c, classes := p.manager.claims, p.manager.DeviceClassResolver()
+	if pod := c.strangerOn(node, classes); pod != nil || !shared {
+		return pod, nil
+	}
+	all, err := p.handle.SnapshotSharedLister().NodeInfos().List()
+	if err != nil {
+		return nil, fmt.Errorf("listing nodes: %w", err)
+	}
+	return c.strangerAnywhere(all, classes), nil
 }
 
 // answeredBy is who judged the nodes in this cycle.

@@ -83,6 +83,7 @@ type fakeInner struct {
 	inner
 	manager  *manager
 	refuse   bool
+	takes    *resourceapi.AllocationResult
 	shown    []string
 	filtered []string
 }
@@ -111,7 +112,12 @@ func (f *fakeInner) Score(context.Context, fwk.CycleState, *v1.Pod, fwk.NodeInfo
 	return 0, nil
 }
 
-func (f *fakeInner) Reserve(context.Context, fwk.CycleState, *v1.Pod, string) *fwk.Status { return nil }
+func (f *fakeInner) Reserve(context.Context, fwk.CycleState, *v1.Pod, string) *fwk.Status {
+	if f.takes != nil {
+		f.manager.reserved = append(f.manager.reserved, f.takes)
+	}
+	return nil
+}
 
 type fakeHandle struct {
 	fwk.Handle
@@ -273,6 +279,29 @@ func TestAChangeInBetweenIsNoDisagreement(t *testing.T) {
 	b.inner.refuse = false
 	if _, passed := b.cycle(); b.disagreements() != 0 || len(b.inner.filtered) > 0 || !slices.Equal(passed, []string{"node-b"}) {
 		t.Errorf("%v disagreements, asked about %v, passed %v; want none, none and node-b", b.disagreements(), b.inner.filtered, passed)
+	}
+}
+
+// TestTheModelIsAskedAgainIfTheAllocatorTakesWhatThePodDoesNotWant: the order in which
+// devices are published would lead to the same ones for ever.
+func TestTheModelIsAskedAgainIfTheAllocatorTakesWhatThePodDoesNotWant(t *testing.T) {
+	b := newBench(t)
+	small := gpu("gpu-small")
+	small.Capacity = map[resourceapi.QualifiedName]resourceapi.DeviceCapacity{"memory": {Value: resource.MustParse("16Gi")}}
+	b.dra.slices[0].Spec.Devices = []resourceapi.Device{small, gpu("gpu-0")}
+	b.pod.Annotations = map[string]string{"plimsoll.dev/gpu-memory": "40Gi"}
+	b.distrusted.Add(b.pod.UID, true)
+	state, passed := b.cycle()
+	if !slices.Contains(passed, "node-a") || len(b.inner.filtered) == 0 {
+		t.Fatalf("passed %v, asked about %v; want the allocator to be asked", passed, b.inner.filtered)
+	}
+	b.inner.takes = &resourceapi.AllocationResult{Devices: resourceapi.DeviceAllocationResult{
+		Results: []resourceapi.DeviceRequestAllocationResult{{Request: "gpu", Driver: "gpu.example.com", Pool: "node-a", Device: "gpu-small"}}}}
+	if status := b.Reserve(t.Context(), state, b.pod, "node-a"); status.Code() != fwk.Error {
+		t.Fatalf("got %v, want an error, which has the pod tried again", status)
+	}
+	if b.distrusts(b.pod) {
+		t.Error("the next attempt would take the same device")
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	resourceapi "k8s.io/api/resource/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/resourceversion"
 	corelisters "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/dynamic-resource-allocation/resourceclaim"
@@ -40,6 +41,9 @@ type claims struct {
 	last atomic.Pointer[event]
 	// strangers: another profile of this process allocates without telling.
 	strangers atomic.Bool
+	// looked is up to which generation nodes were looked at for such pods. Only
+	// scheduling cycles use it, of which there is one at a time.
+	looked int64
 }
 
 // join notes a profile that tells the model what it allocates.
@@ -122,6 +126,24 @@ func (c *claims) strangerOn(node fwk.NodeInfo, classes fwk.DeviceClassResolver) 
 	return nil
 }
 
+// strangerAnywhere finds such a pod on any node: its devices may be of a pool that nodes
+// share. Nodes that have not changed since they were looked at are passed over.
+func (c *claims) strangerAnywhere(nodes []fwk.NodeInfo, classes fwk.DeviceClassResolver) *v1.Pod {
+	latest := c.looked
+	for _, node := range nodes {
+		generation := node.GetGeneration()
+		if generation <= c.looked {
+			continue
+		}
+		if pod := c.strangerOn(node, classes); pod != nil {
+			return pod
+		}
+		latest = max(latest, generation)
+	}
+	c.looked = latest
+	return nil
+}
+
 // extends tells whether a pod has extended resources that claims serve on a node.
 func extends(pod *v1.Pod, node fwk.NodeInfo, classes fwk.DeviceClassResolver) bool {
 	return slices.ContainsFunc(extendedResources(pod), func(name v1.ResourceName) bool {
@@ -155,15 +177,31 @@ func (c *claims) unheard(pod *v1.Pod) bool {
 	}
 	for _, name := range names {
 		claim, err := c.tracker.Get(pod.Namespace, name)
-		if err != nil || claim.Status.Allocation == nil && c.tracker.GetPendingAllocation(claim.UID) == nil || c.model.Knows(claim.UID) {
+		if err != nil {
 			continue
 		}
-		// Our own handler may only be late.
-		if c.follow(claim); !c.model.Knows(claim.UID) {
+		pending := c.tracker.GetPendingAllocation(claim.UID) != nil
+		if claim.Status.Allocation == nil && !pending || c.model.Knows(claim.UID) {
+			continue
+		}
+		// Our own handler may only be late, or that of upstream's cache.
+		if c.follow(claim); !c.model.Knows(claim.UID) && (pending || !c.givenBack(pod, claim)) {
 			return true
 		}
 	}
 	return false
+}
+
+// givenBack tells whether the informers know that a claim, which is allocated as far as
+// upstream's cache has heard, no longer is, or that the pod for which it was made is gone.
+func (c *claims) givenBack(pod *v1.Pod, claim *resourceapi.ResourceClaim) bool {
+	stored := c.stored(claim)
+	if stored == nil || stored.UID != claim.UID {
+		known, err := c.pods.Pods(pod.Namespace).Get(pod.Name)
+		return err != nil || known.UID != pod.UID
+	}
+	order, err := resourceversion.CompareResourceVersion(stored.ResourceVersion, claim.ResourceVersion)
+	return err == nil && order > 0 && stored.Status.Allocation == nil
 }
 
 func newClaims(logger klog.Logger, indexer cache.Indexer, pods corelisters.PodLister, tracker fwk.ResourceClaimTracker, model *devices.Model) *claims {

@@ -287,7 +287,9 @@ func (p *GPUSlice) Reserve(ctx context.Context, state fwk.CycleState, pod *v1.Po
 	if r != nil {
 		if status := p.takenWithinLimits(r, taken); status != nil {
 			// The framework undoes the reservation. No event would tell when to try
-			// again what only this order of devices has led to.
+			// again what only this order of devices has led to: the model's will be
+			// another, if it was not asked.
+			p.distrusted.Remove(pod.UID)
 			return fwk.AsStatus(fmt.Errorf("devices for pod %s on node %s: %s", klog.KObj(pod), nodeName, status.Message()))
 		}
 		if placed := p.placed(ctx, r, taken, pod, nodeName); placed != nil {

@@ -44,6 +44,10 @@ func (p *GPUSlice) EventsToRegister(ctx context.Context) ([]fwk.ClusterEventWith
 			events[i].Event.ActionType |= fwk.Delete
 			events[i].QueueingHintFn = p.afterClaimChange(events[i].QueueingHintFn)
 		}
+		if events[i].Event.Resource == fwk.ResourceSlice {
+			// What is left of a pool that was incomplete may be all devices there are.
+			events[i].Event.ActionType |= fwk.Delete
+		}
 	}
 	if !served { // DRA is off
 		events = append(events, fwk.ClusterEventWithHint{Event: node})
@@ -70,7 +74,7 @@ func (p *GPUSlice) afterClaimChange(next fwk.QueueingHintFn) fwk.QueueingHintFn 
 			}
 			return next(logger, pod, before, after)
 		}
-		if was != nil && was.Status.Allocation != nil {
+		if was != nil && (was.Status.Allocation != nil || !ofAnother(was, pod)) {
 			return fwk.Queue, nil
 		}
 		return fwk.QueueSkip, nil
@@ -90,7 +94,7 @@ func ofAnother(claim *resourceapi.ResourceClaim, pod *v1.Pod) bool {
 		return true
 	}
 	owner := metav1.GetControllerOfNoCopy(claim)
-	if owner == nil || owner.UID == pod.UID {
+	if owner == nil || owner.Kind != "Pod" || owner.UID == pod.UID { // a PodGroup's is that of its pods
 		return false
 	}
 	for i := range pod.Spec.ResourceClaims {

@@ -25,6 +25,8 @@ func TestClaimsOfOtherPodsAreNotLookedInto(t *testing.T) {
 		}
 		return c
 	}
+	ofGroup := claim("default", "x", "g", false)
+	ofGroup.OwnerReferences[0].Kind = "PodGroup"
 	named := &v1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "p", UID: "p"},
 		Spec: v1.PodSpec{ResourceClaims: []v1.PodResourceClaim{{Name: "a", ResourceClaimName: ptr.To("shared")}, {Name: "b", ResourceClaimTemplateName: ptr.To("t")}}}}
 	for name, c := range map[string]struct {
@@ -38,6 +40,8 @@ func TestClaimsOfOtherPodsAreNotLookedInto(t *testing.T) {
 		"another pod's is deleted, allocated":   {was: claim("default", "x", "q", true), want: fwk.Queue},
 		"another pod's is deleted, unallocated": {was: claim("default", "x", "q", false), want: fwk.QueueSkip},
 		"another pod's is named by this one":    {is: claim("default", "shared", "q", false), asked: true, want: fwk.Queue},
+		"its own is deleted, unallocated":       {was: claim("default", "x", "p", false), want: fwk.Queue},
+		"a group's is made":                     {is: ofGroup, asked: true, want: fwk.Queue},
 		"its own is made":                       {is: claim("default", "x", "p", false), asked: true, want: fwk.Queue},
 		"nobody's is made":                      {is: claim("default", "x", "", false), asked: true, want: fwk.Queue},
 		"nobody's is made in another namespace": {is: claim("other", "shared", "", false), want: fwk.QueueSkip},
