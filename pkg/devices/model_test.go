@@ -199,6 +199,58 @@ func TestPublishedPoolsComeAndGo(t *testing.T) {
 	}
 }
 
+// TestAClassThatChangesIsReadAnew: its next version may select other devices.
+func TestAClassThatChangesIsReadAnew(t *testing.T) {
+	s := fleet(t, "resourceslices-a30-2x-dynamic-mig", 1)
+	claim := profile("1g.6gb")
+	name := claim.Devices.Requests[0].Exactly.DeviceClassName
+	if s.view(t, claim).Plan("gpu-01") == nil {
+		t.Fatal("no plan to begin with")
+	}
+	next := s.classes[name].DeepCopy()
+	next.ResourceVersion, next.Spec.Selectors = "2", selectors("false")
+	s.classes[name] = next
+	if why := s.view(t, claim).Why(called("gpu-01")); why.Kind != NoneOfClass {
+		t.Errorf("a class that selects nothing any more: %+v", why)
+	}
+	last := next.DeepCopy()
+	last.UID, last.Spec.Selectors = "made anew", selectors("true")
+	s.classes[name] = last
+	if s.view(t, claim).Plan("gpu-01") == nil {
+		t.Error("no plan for a class of that name that was made anew")
+	}
+}
+
+// TestPoolsOfAKindShareAnAnswer: a thousand nodes with the same devices cost what one does.
+func TestPoolsOfAKindShareAnAnswer(t *testing.T) {
+	s := fleet(t, "resourceslices-a30-2x-dynamic-mig", 3)
+	tainted := s.slices[len(s.slices)-1].DeepCopy()
+	for i := range tainted.Spec.Devices {
+		tainted.Spec.Devices[i].Taints = []resourceapi.DeviceTaint{{Key: "broken", Effect: resourceapi.DeviceTaintEffectNoSchedule}}
+	}
+	s.slices[len(s.slices)-1] = tainted
+	view := s.view(t, profile("1g.6gb"))
+	for i := range 3 {
+		view.at(i)
+	}
+	answers := map[*match]int{}
+	for _, n := range s.model.nodes {
+		for _, p := range n.pools {
+			for _, a := range p.matches {
+				answers[a]++
+			}
+		}
+	}
+	var shared []int
+	for _, pools := range answers {
+		shared = append(shared, pools)
+	}
+	slices.Sort(shared)
+	if !slices.Equal(shared, []int{1, 2}) {
+		t.Errorf("answers are shared by %v pools, want two that are alike to share one, and one of its own for the node whose devices are tainted", shared)
+	}
+}
+
 func TestWhyNothingFits(t *testing.T) {
 	h100 := "resourceslices-h100-80gb-8x-dynamic-mig"
 	a30 := "resourceslices-a30-2x-dynamic-mig"
