@@ -43,7 +43,16 @@ LIMITS := -min 'PartitionableMIG/100Nodes plimsoll/default=50' \
 	-min 'PartitionableMIG/1000Nodes plimsoll pods/s=60' \
 	-max 'PartitionableMIG/1000Nodes plimsoll p99-ms=100' \
 	-max 'PartitionableMIG/1000Nodes plimsoll megabytes-above-caches=150' \
-	-max 'PartitionableMIG/Slope plimsoll us/node=2'
+	-max 'PartitionableMIG/Slope plimsoll us/node=2' \
+	-min 'SchedulingWithResourceClaimTemplate/2000pods_100nodes plimsoll/default-sampled=1' \
+	-min 'SchedulingWithResourceClaimTemplate/5000pods_500nodes_QueueingHintsEnabled plimsoll/default-all=3' \
+	-min 'SteadyStateClusterResourceClaimTemplate/empty_500nodes_QueueingHintsEnabled plimsoll/default-sampled=1' \
+	-min 'SteadyStateClusterResourceClaimTemplate/half_500nodes_QueueingHintsEnabled plimsoll/default-sampled=1' \
+	-min 'SteadyStateClusterResourceClaimTemplate/full_500nodes_QueueingHintsEnabled plimsoll/default-sampled=1' \
+	-min 'SchedulingWithResourceClaim/2000pods_100nodes plimsoll/default-sampled=1' \
+	-min 'SchedulingWithResourceClaim/5000pods_500nodes plimsoll/default-sampled=1' \
+	-min 'ExtendedResource_25Classes/5000pods_500nodes plimsoll/default-sampled=1' \
+	-min 'ExtendedResource_50Classes/2000pods_200nodes plimsoll/default-sampled=1'
 
 .PHONY: bench-full
 bench-full: ## compare throughput with upstream's, at upstream's sizes

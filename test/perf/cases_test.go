@@ -28,14 +28,31 @@ var table = []row{
 	{"dra/partitionabledevices", "Partitionable", "2000pods_100nodes", sizes{"nodesWithDRA": 10, "resourceSlices": 60, "initClaims": 60, "measurePods": 60}},
 	{"dra/consumablecapacity", "ConsumableCapacity", "2000pods_100nodes", sizes{"nodesWithDRA": 10, "resourceSlices": 60, "measurePods": 60}},
 	{"dra/extendedresource", "ExtendedResource_25Classes", "2000pods_200nodes", sizes{"nodesWithDRA": 100, "initPods": 200, "measurePods": 400}},
+	{"dra", "SchedulingWithResourceClaimTemplate", "2000pods_200nodes", nil},
+	{"dra", "SteadyStateClusterResourceClaimTemplate", "empty_100nodes", nil},
+	{"dra", "SteadyStateClusterResourceClaimTemplate", "empty_200nodes", nil},
 	{"dra", "SteadyStateClusterResourceClaimTemplate", "empty_500nodes_QueueingHintsEnabled", nil},
+	{"dra", "SteadyStateClusterResourceClaimTemplate", "half_100nodes", nil},
+	{"dra", "SteadyStateClusterResourceClaimTemplate", "half_200nodes", nil},
 	{"dra", "SteadyStateClusterResourceClaimTemplate", "half_500nodes_QueueingHintsEnabled", nil},
+	{"dra", "SteadyStateClusterResourceClaimTemplate", "full_100nodes", nil},
+	{"dra", "SteadyStateClusterResourceClaimTemplate", "full_200nodes", nil},
 	{"dra", "SteadyStateClusterResourceClaimTemplate", "full_500nodes_QueueingHintsEnabled", nil},
 	{"dra", "SchedulingWithResourceClaim", "2000pods_100nodes", nil},
+	{"dra", "SchedulingWithResourceClaim", "2000pods_200nodes", nil},
 	{"dra", "SchedulingWithResourceClaim", "5000pods_500nodes", nil},
 	{"dra/devicetaints", "DeviceTaintToleration", "fast_QueueingHintsEnabled", nil},
 	{"dra/partitionabledevices", "PartitionableBacktracking", "fast_QueueingHintsEnabled", nil},
-	{"dra/extendedresource", "ExtendedResource_50Classes", "2000pods_200nodes", nil},
 	{"dra/extendedresource", "ExtendedResource_25Classes", "5000pods_500nodes", nil},
+	{"dra/extendedresource", "ExtendedResource_50Classes", "2000pods_200nodes", nil},
+	{"dra/extendedresource", "ExtendedResource_50Classes", "5000pods_500nodes", nil},
+	{"dra/extendedresource", "ImplicitExtendedResource_25Classes", "2000pods_200nodes", nil},
 	{"dra/extendedresource", "ImplicitExtendedResource_25Classes", "5000pods_500nodes", nil},
+}
+
+// unmeasured are upstream's test cases with claims that are not in the table, and why.
+var unmeasured = map[string]string{
+	"PublishResourceSlices":   "schedules no pods",
+	"ExtendedResourceScoring": "has a scheduler configuration of its own, so there is nothing to compare",
+	"ExtendedResource":        "is too short, as all that is called fast is; those with classes are longer",
 }

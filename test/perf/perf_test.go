@@ -3,6 +3,7 @@ package perf
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -56,6 +57,55 @@ func TestEveryRowIsAWorkloadOfUpstreams(t *testing.T) {
 				}
 				checkTestCase(t, testCase, r, v)
 			})
+		}
+	}
+}
+
+// TestNoWorkloadWithClaimsIsLeftOut: of every test case of upstream's, all workloads are
+// in the table but those that are too short to measure while there are longer ones, and
+// those that emulate an older release.
+func TestNoWorkloadWithClaimsIsLeftOut(t *testing.T) {
+	u := mustFindUpstream(t)
+	inTable := map[string]bool{}
+	for _, r := range table {
+		inTable[r.testCase+"/"+r.workload], inTable[r.testCase] = true, true
+	}
+	files, err := filepath.Glob(filepath.Join(string(u), "dra", "*", "performance-config.yaml"))
+	if err != nil || len(files) < 5 {
+		t.Fatalf("found %v, %v; want upstream's folders of claims", files, err)
+	}
+	more, err := filepath.Glob(filepath.Join(string(u), "dra", "*", "*", "performance-config.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range append(append(files, more...), filepath.Join(string(u), "dra", "performance-config.yaml")) {
+		raw, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var cases []struct {
+			Name      string
+			Workloads []struct {
+				Name         string
+				FeatureGates map[string]bool
+			}
+		}
+		if err := yaml.Unmarshal(raw, &cases); err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		for _, c := range cases {
+			if unmeasured[c.Name] == "" && !inTable[c.Name] {
+				t.Errorf("%s: %s is neither measured nor is it said why not", file, c.Name)
+			}
+			for _, w := range c.Workloads {
+				hints, set := w.FeatureGates["SchedulerQueueingHints"]
+				if older := set && !hints; older || strings.HasPrefix(w.Name, "fast") || unmeasured[c.Name] != "" {
+					continue
+				}
+				if !inTable[c.Name+"/"+w.Name] {
+					t.Errorf("%s: %s/%s is not measured", file, c.Name, w.Name)
+				}
+			}
 		}
 	}
 }
