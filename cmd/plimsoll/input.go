@@ -55,7 +55,7 @@ func (i *input) read(ctx context.Context, stdin io.Reader, config []byte) (*snap
 	case i.fromCluster():
 		s, err = i.readCluster(ctx)
 	case len(i.files) > 0:
-		s, err = snapshot.Read(i.files, stdin)
+		s, err = interruptible(ctx, func() (*snapshot.Snapshot, error) { return snapshot.Read(i.files, stdin) })
 	default:
 		return nil, errors.New("there is nothing to read: want -f FILE, --kubeconfig FILE or --context NAME")
 	}
@@ -74,7 +74,7 @@ func (i *input) read(ctx context.Context, stdin io.Reader, config []byte) (*snap
 		s.Notes = append(s.Notes, note)
 	}
 	if len(i.add) > 0 {
-		more, err := snapshot.ReadWhatIf(i.add, stdin)
+		more, err := interruptible(ctx, func() (*snapshot.Snapshot, error) { return snapshot.ReadWhatIf(i.add, stdin) })
 		if err != nil {
 			return nil, err
 		}

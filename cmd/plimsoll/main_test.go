@@ -1,16 +1,41 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
 	"strings"
 	"testing"
+	"time"
 
 	"plimsoll.dev/scheduler/internal/stack"
 )
 
+// asked has the test binary wait for signals instead of running tests.
+const asked = "PLIMSOLL_TEST_WAITS_FOR_SIGNALS"
+
 func TestMain(m *testing.M) {
+	if os.Getenv(asked) != "" {
+		waitForSignals()
+		return
+	}
 	stack.Quiet()
 	m.Run()
+}
+
+// waitForSignals says that it listens, and does not come to an end for a while when it
+// is interrupted.
+func waitForSignals() {
+	ctx, stop := untilSignal(context.Background())
+	defer stop()
+	fmt.Println("listens")
+	<-ctx.Done()
+	time.Sleep(time.Minute)
 }
 
 func execute(t *testing.T, args ...string) (stdout, stderr string, err error) {
@@ -22,6 +47,57 @@ func execute(t *testing.T, args ...string) (stdout, stderr string, err error) {
 	cmd.SetErr(&errOut)
 	err = cmd.ExecuteContext(t.Context())
 	return out.String(), errOut.String(), err
+}
+
+// TestTheSecondInterruptEndsTheProcess whatever it is doing.
+func TestTheSecondInterruptEndsTheProcess(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, os.Args[0])
+	cmd.Env = append(os.Environ(), asked+"=yes")
+	stdout, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if lines := bufio.NewScanner(stdout); !lines.Scan() {
+		t.Fatalf("does not say that it listens: %v", lines.Err())
+	}
+	// One may come before the first is noticed, and would be taken for it.
+	go func() {
+		for ctx.Err() == nil && cmd.Process.Signal(os.Interrupt) == nil {
+			time.Sleep(50 * time.Millisecond)
+		}
+	}()
+	if err := cmd.Wait(); err == nil || err.Error() != "signal: interrupt" {
+		t.Errorf("ends with %v, want the signal", err)
+	}
+}
+
+// TestAnInterruptEndsReading: nobody may ever write to standard input.
+func TestAnInterruptEndsReading(t *testing.T) {
+	silent, _ := io.Pipe()
+	file := write(t, "cluster.yaml", smallCluster)
+	interrupted := errors.New("interrupted")
+	for _, args := range [][]string{{"simulate", "-f", "-"}, {"explain", "web", "-f", "-"}, {"simulate", "-f", file, "--add", "-"}} {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		cmd := newCommand()
+		cmd.SetArgs(args)
+		cmd.SetIn(silent)
+		done := make(chan error, 1)
+		go func() { done <- cmd.ExecuteContext(ctx) }()
+		cancel(interrupted)
+		select {
+		case err := <-done:
+			if !errors.Is(err, interrupted) {
+				t.Errorf("%v: error %v, want %v", args, err, interrupted)
+			}
+		case <-time.After(10 * time.Second):
+			t.Errorf("%v: still reads", args)
+		}
+	}
 }
 
 func TestDemoRefusesWhatItCannotDo(t *testing.T) {

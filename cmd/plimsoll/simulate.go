@@ -50,7 +50,7 @@ registry: images are taken to run on every architecture of the cluster.`,
 	f.trace.addFlags(cmd.Flags())
 	cmd.Flags().StringVar(&f.scheduler, "scheduler", simulate.Both, "which scheduler to run: plimsoll, default or both")
 	cmd.Flags().StringVar(&f.engine, "engine", simulate.Auto, "control-plane (a real API server and scheduler), memory (the scheduler alone, faster) or auto (by the size of the cluster)")
-	cmd.Flags().Uint64Var(&f.seed, "seed", 42, "decides among nodes that score alike, and in which order a trace arrives")
+	cmd.Flags().Uint64Var(&f.seed, "seed", 42, "decides among nodes that score alike, with --engine memory only (a control plane chooses at random), and in which order a trace arrives")
 	cmd.Flags().StringVarP(&f.format, "output", "o", "table", "output format: table, json or yaml")
 	cmd.Flags().StringVar(&f.report, "report", "", "write a report with pictures to this file, a page without scripts or images from elsewhere")
 	return cmd
@@ -101,8 +101,12 @@ func (f *simulateFlags) simulate(cmd *cobra.Command, p *progress, config []byte)
 		return nil, err
 	}
 	p.step("read " + s.Source)
-	return simulate.Run(cmd.Context(), simulate.Options{Snapshot: s, Scheduler: f.scheduler, Config: config, Engine: f.engine, Seed: f.seed,
+	out, err := simulate.Run(cmd.Context(), simulate.Options{Snapshot: s, Scheduler: f.scheduler, Config: config, Engine: f.engine, Seed: f.seed,
 		Step: p.step, Progress: p.pods})
+	if err == nil && !out.SeedDecides() && cmd.Flags().Changed("seed") {
+		out.Notes = append(out.Notes, "--seed decided nothing: a control plane chooses at random among nodes that score alike; want --engine memory with it")
+	}
+	return out, err
 }
 
 // replay runs a trace.

@@ -295,6 +295,21 @@ func TestWhatTheInputLacksIsNoted(t *testing.T) {
 	}
 }
 
+// TestTheSeedIsOnlyShownWhereItDecides: a control plane chooses at random.
+func TestTheSeedIsOnlyShownWhereItDecides(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	file := write(t, "cluster.yaml", smallCluster)
+	for engine, want := range map[string]string{"memory": "engine: memory; seed 7\n", "control-plane": "engine: control-plane\nnote: "} {
+		stdout, stderr, err := execute(t, "simulate", "-f", file, "--engine", engine, "--scheduler", "default", "--seed", "7")
+		if err != nil {
+			t.Fatalf("%v\n%s", err, stderr)
+		}
+		if noted := strings.Contains(stdout, "note: --seed decided nothing"); noted != (engine == "control-plane") || !strings.Contains(stdout, want) {
+			t.Errorf("%s does not say %q, or notes that the seed decided nothing where it did:\n%s", engine, want, stdout)
+		}
+	}
+}
+
 func TestExplainTellsOfPreemption(t *testing.T) {
 	file := write(t, "cluster.yaml", smallCluster+`
 ---

@@ -38,8 +38,9 @@ type Options struct {
 	// bind its group. Without it, no pod preempts others, nothing is changed about a
 	// member of a group, and whether it would wait for its group is not known.
 	Again func(context.Context) (*offline.Cluster, error)
-	// Empty makes the cluster anew without any pod, to tell a pod that is too large
-	// for every node from one that there is no room for. Optional.
+	// Empty makes the cluster anew without any pod, and without what they hold of
+	// devices and volumes, to tell a pod that is too large for every node from one that
+	// there is no room for. Optional.
 	Empty func(context.Context) (*offline.Cluster, error)
 }
 
@@ -205,6 +206,9 @@ func (t *trials) ifEmpty(ctx context.Context, out *placement.Explanation) error 
 
 func feasible(e *offline.Evaluation) []string {
 	var out []string
+	if e.Failed {
+		return nil
+	}
 	for i := range e.Nodes {
 		if e.Nodes[i].Status == nil {
 			out = append(out, e.Nodes[i].Node)

@@ -66,7 +66,7 @@ func (t *trials) outranks(ctx context.Context) (bool, error) {
 // of the node where it did, nil if no node can take the pod even then.
 func (t *trials) preempt(ctx context.Context, c *offline.Cluster) (*offline.Evaluation, []*v1.Pod, error) {
 	e, err := t.askIn(ctx, c)
-	if err != nil || e.Held || len(feasible(e)) > 0 {
+	if err != nil || e.Held || e.Failed || len(feasible(e)) > 0 {
 		return nil, nil, err
 	}
 	status, _, err := c.Fail(ctx, e)

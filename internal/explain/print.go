@@ -88,6 +88,8 @@ func summary(b *strings.Builder, e *placement.Explanation) {
 	switch {
 	case e.Held && e.Refused != nil:
 		paragraph(b, fmt.Sprintf("kept back in the queue by %s: %s", e.Refused.Plugin, e.Refused.Message))
+	case e.Refused != nil && string(e.Refused.Code) == fwk.Error.String():
+		paragraph(b, "the scheduler ends the attempt with an error, whatever other nodes say, and tries again later: "+e.Refused.Message)
 	case e.Refused != nil:
 		paragraph(b, fmt.Sprintf("refused as a whole by %s: %s", dash(e.Refused.Plugin), e.Refused.Message))
 	default:

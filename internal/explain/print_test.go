@@ -21,6 +21,18 @@ func printed(t *testing.T, e *placement.Explanation, format string) string {
 	return b.String()
 }
 
+func TestAnErrorIsToldFromARefusal(t *testing.T) {
+	refused := verdict.Reason{Plugin: "NodeVolumeLimits", Code: "Error", Message: `running "NodeVolumeLimits" filter plugin: no such volume`}
+	got := printed(t, &placement.Explanation{Namespace: "shop", Name: "p", Scheduler: "default", Nodes: 2, Refused: &refused}, "table")
+	want := `shop/p under default: pending
+  the scheduler ends the attempt with an error, whatever other nodes say, and tries again later:
+  running "NodeVolumeLimits" filter plugin: no such volume
+`
+	if !strings.HasPrefix(got, want) {
+		t.Errorf("(-want +got)\n%s", cmp.Diff(want, got))
+	}
+}
+
 // TestAnExplanationIsReadable keeps the text as it is, so that a change of it is seen.
 func TestAnExplanationIsReadable(t *testing.T) {
 	tests := map[string]struct {

@@ -204,7 +204,8 @@ func (t *trials) members(ctx context.Context) ([]*v1.Pod, error) {
 }
 
 // alone asks about the pod, with its group, on a cluster that has no pods. Its
-// claims are as if they had not been allocated.
+// claims are as if they had not been allocated; those of others are as the cluster was
+// made.
 func (t *trials) alone(ctx context.Context, c *offline.Cluster) (*offline.Evaluation, error) {
 	members, err := t.members(ctx)
 	if err != nil {

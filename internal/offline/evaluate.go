@@ -18,11 +18,16 @@ type Evaluation struct {
 	fw    framework.Framework
 	state fwk.CycleState
 	// Refused is why the pod as a whole was refused before any node was looked
-	// at; nil if it was not. Held: a plugin held it back in the queue, and it was
-	// not tried at all.
+	// at, or the error if it Failed; nil if neither. Held: a plugin held it back in
+	// the queue, and it was not tried at all.
 	Refused *fwk.Status
 	Held    bool
-	// Nodes holds one answer per node, in the cluster's order.
+	// Failed: a plugin returned an error, of one node perhaps. Upstream ends the
+	// attempt then: no node is chosen, whatever is said of others, nor is any pod
+	// preempted.
+	Failed bool
+	// Nodes holds one answer per node, in the cluster's order; none if the pod was
+	// refused before.
 	Nodes []Answer
 }
 
@@ -52,8 +57,11 @@ func (c *Cluster) Evaluate(ctx context.Context, pod *v1.Pod) (*Evaluation, error
 		return e, err
 	}
 	narrowed, status, by := fw.RunPreFilterPlugins(ctx, e.state, pod)
+	if err := context.Cause(ctx); err != nil {
+		return nil, err
+	}
 	if !status.IsSuccess() {
-		e.Refused = status
+		e.Refused, e.Failed = status, !status.IsRejected()
 		return e, nil
 	}
 	nodes := make([]fwk.NodeInfo, len(c.nodes))
@@ -62,11 +70,20 @@ func (c *Cluster) Evaluate(ctx context.Context, pod *v1.Pod) (*Evaluation, error
 			return nil, err
 		}
 	}
-	return e, e.score(ctx, e.filter(ctx, narrowed, by, nodes))
+	feasible := e.filter(ctx, narrowed, by, nodes)
+	if !e.Failed {
+		e.score(ctx, feasible)
+	}
+	// Plugins that were interrupted have said nothing of the pod.
+	if err := context.Cause(ctx); err != nil {
+		return nil, err
+	}
+	return e, nil
 }
 
 // filter asks about the nodes, several at a time as upstream does, and returns
-// those that can take the pod.
+// those that can take the pod. Of several errors, that of the first node counts;
+// upstream has the one that comes first.
 func (e *Evaluation) filter(ctx context.Context, narrowed *fwk.PreFilterResult, by sets.Set[string], nodes []fwk.NodeInfo) []fwk.NodeInfo {
 	e.Nodes = make([]Answer, len(nodes))
 	elsewhere := fwk.NewStatus(fwk.UnschedulableAndUnresolvable, fmt.Sprintf("node(s) didn't satisfy plugin(s) %v", sets.List(by)))
@@ -81,8 +98,11 @@ func (e *Evaluation) filter(ctx context.Context, narrowed *fwk.PreFilterResult, 
 	}, "offline")
 	var feasible []fwk.NodeInfo
 	for i := range e.Nodes {
-		if e.Nodes[i].Status == nil {
+		switch status := e.Nodes[i].Status; {
+		case status == nil:
 			feasible = append(feasible, nodes[i])
+		case status.Code() == fwk.Error && !e.Failed:
+			e.Refused, e.Failed = status, true
 		}
 	}
 	return feasible
@@ -118,16 +138,20 @@ func (c *Cluster) enqueue(ctx context.Context, fw framework.Framework, pod *v1.P
 	return nil, nil
 }
 
-func (e *Evaluation) score(ctx context.Context, feasible []fwk.NodeInfo) error {
+// score has the feasible nodes scored. Upstream chooses the only one without that, so
+// its error would be nobody's.
+func (e *Evaluation) score(ctx context.Context, feasible []fwk.NodeInfo) {
 	if len(feasible) == 0 {
-		return nil
+		return
 	}
-	if status := e.fw.RunPreScorePlugins(ctx, e.state, e.pod, feasible); !status.IsSuccess() {
-		return status.AsError()
+	var scores []fwk.NodePluginScores
+	status := e.fw.RunPreScorePlugins(ctx, e.state, e.pod, feasible)
+	if status.IsSuccess() {
+		scores, status = e.fw.RunScorePlugins(ctx, e.state, e.pod, feasible)
 	}
-	scores, status := e.fw.RunScorePlugins(ctx, e.state, e.pod, feasible)
-	if !status.IsSuccess() {
-		return status.AsError()
+	if !status.IsSuccess() && len(feasible) > 1 {
+		e.Refused, e.Failed = status, true
+		return
 	}
 	// Scores come in the order of the nodes.
 	for i, at := 0, 0; i < len(e.Nodes) && at < len(scores); i++ {
@@ -136,13 +160,16 @@ func (e *Evaluation) score(ctx context.Context, feasible []fwk.NodeInfo) error {
 			at++
 		}
 	}
-	return nil
 }
 
 // Best lists the nodes with the highest total, in the cluster's order; the
-// scheduler would choose one of them at random. It is empty if no node fits.
+// scheduler would choose one of them at random. It is empty if no node fits, or if
+// the attempt failed.
 func (e *Evaluation) Best() []string {
 	var best []string
+	if e.Failed {
+		return nil
+	}
 	top := int64(-1)
 	for _, a := range e.Nodes {
 		switch {

@@ -15,8 +15,9 @@ type Explanation struct {
 	// namespace/name, sorted. No node can take the pod as things are then; Node is the
 	// one that can when they are gone, and what is said of it is said of that time.
 	Preempts []string `json:"preempts,omitempty"`
-	// Refused is why the pod as a whole was refused, before any node was looked at;
-	// nil if it was not.
+	// Refused is why the pod as a whole was refused before any node was looked at, or,
+	// with code Error, the error of a plugin, perhaps about one node, with which the
+	// scheduler ends the attempt; nil if neither.
 	Refused *verdict.Reason `json:"refused,omitempty"`
 	// Held: the pod is kept back in the queue and not tried at all; Refused says why.
 	Held bool `json:"held,omitempty"`

@@ -23,9 +23,9 @@ func (s *Simulation) Print(w io.Writer, format string) error {
 		e := json.NewEncoder(w)
 		e.SetIndent("", "  ")
 		e.SetEscapeHTML(false)
-		return e.Encode(s)
+		return e.Encode(s.fields())
 	case "yaml":
-		text, err := yaml.Marshal(s)
+		text, err := yaml.Marshal(s.fields())
 		if err != nil {
 			return err
 		}
@@ -58,7 +58,11 @@ func (s *Simulation) printTable(w io.Writer) error {
 			return err
 		}
 	}
-	fmt.Fprintf(w, "\n%s; engine: %s; seed %d\n", s.Source, s.Engine, s.Seed)
+	fmt.Fprintf(w, "\n%s; engine: %s", s.Source, s.Engine)
+	if s.SeedDecides() {
+		fmt.Fprintf(w, "; seed %d", s.Seed)
+	}
+	fmt.Fprintln(w)
 	for _, note := range s.Notes {
 		if _, err := fmt.Fprintf(w, "note: %s\n", note); err != nil {
 			return err

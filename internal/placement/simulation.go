@@ -8,13 +8,32 @@ type Simulation struct {
 	Source string `json:"source"`
 	// Engine is what ran the schedulers: "control-plane" or "memory".
 	Engine string `json:"engine"`
-	// Seed decides among nodes that score alike, and in which order a trace arrives.
+	// Seed decides among nodes that score alike, and in which order a trace arrives. It
+	// is left out of what a control plane did, which chooses among nodes at random.
 	Seed uint64 `json:"seed"`
 	// Notes say, one line each, what of the input was left out or stands for
 	// something else.
 	Notes []string `json:"notes"`
 	// Results holds one per scheduler, in the order in which they ran.
 	Results []SchedulerResult `json:"results"`
+}
+
+// SeedDecides tells whether the seed has a say: in memory, where traces are replayed
+// as well.
+func (s *Simulation) SeedDecides() bool { return s.Engine == "memory" }
+
+// withoutSeed has a field of the same name in the place of the seed, which is left out.
+type withoutSeed struct {
+	*Simulation
+	Seed *uint64 `json:"seed,omitempty"`
+}
+
+// fields are what JSON and YAML show.
+func (s *Simulation) fields() any {
+	if s.SeedDecides() {
+		return s
+	}
+	return withoutSeed{Simulation: s}
 }
 
 // SchedulerResult is what one scheduler did: the fields of Result, how the cluster

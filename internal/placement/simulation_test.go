@@ -104,6 +104,11 @@ func TestTheFieldsAreThoseOfTheContract(t *testing.T) {
 	if err := json.Unmarshal([]byte(printed(t, s, "json")), &got); err != nil {
 		t.Fatal(err)
 	}
+	for _, field := range []string{"schemaVersion", "source", "engine", "seed", "notes", "results"} {
+		if _, found := got[field]; !found {
+			t.Errorf("a simulation has no field %s", field)
+		}
+	}
 	result, ok := got["results"].([]any)[0].(map[string]any)
 	if !ok {
 		t.Fatalf("%v", got)
@@ -120,5 +125,37 @@ func TestTheFieldsAreThoseOfTheContract(t *testing.T) {
 	}
 	if yaml := printed(t, s, "yaml"); !strings.Contains(yaml, "multiGPURejectedBefore90: 0") {
 		t.Errorf("in YAML:\n%s", yaml)
+	}
+}
+
+// TestTheSeedIsShownWhereItDecides: even one of 0, but none of a control plane, which
+// does not heed it. All else is shown alike.
+func TestTheSeedIsShownWhereItDecides(t *testing.T) {
+	for engine, want := range map[string]bool{"memory": true, "control-plane": false} {
+		s := simulation(1)
+		s.Engine, s.Seed = engine, 0
+		if got := strings.Contains(printed(t, s, "table"), "seed"); got != want {
+			t.Errorf("%s: the table shows the seed: %v, want %v", engine, got, want)
+		}
+		if got := strings.Contains(printed(t, s, "yaml"), "\nseed: 0\n"); got != want {
+			t.Errorf("%s: the YAML shows the seed: %v, want %v", engine, got, want)
+		}
+		var fields, all map[string]any
+		if err := json.Unmarshal([]byte(printed(t, s, "json")), &fields); err != nil {
+			t.Fatal(err)
+		}
+		text, err := json.Marshal(s)
+		if err == nil {
+			err = json.Unmarshal(text, &all)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !want {
+			delete(all, "seed")
+		}
+		if diff := cmp.Diff(all, fields); diff != "" {
+			t.Errorf("%s (-want +got)\n%s", engine, diff)
+		}
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 
+	v1 "k8s.io/api/core/v1"
+
 	"plimsoll.dev/scheduler/internal/offline"
 	"plimsoll.dev/scheduler/internal/openb"
 	"plimsoll.dev/scheduler/pkg/verdict"
@@ -65,7 +67,7 @@ func (w *world) arrive(ctx context.Context, p *openb.Pod, name string) (*tenant,
 	if err := w.cluster.Apply(ctx, pod); err != nil {
 		return nil, nil, err
 	}
-	e, err := w.cluster.Evaluate(ctx, pod)
+	e, err := w.evaluate(ctx, pod)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -83,6 +85,16 @@ func (w *world) arrive(ctx context.Context, p *openb.Pod, name string) (*tenant,
 	}
 	w.tally.change(t, 1)
 	return t, e, nil
+}
+
+// evaluate asks about a pod. That a plugin fails must not pass for a refusal: it ends
+// the replay.
+func (w *world) evaluate(ctx context.Context, pod *v1.Pod) (*offline.Evaluation, error) {
+	e, err := w.cluster.Evaluate(ctx, pod)
+	if err == nil && e.Failed {
+		err = fmt.Errorf("scheduling pod %s: %w", pod.Name, e.Refused.AsError())
+	}
+	return e, err
 }
 
 // remove deletes a pod that has run, or was lost, with its claim.
@@ -126,7 +138,7 @@ func (w *world) learn(ctx context.Context, pods []openb.Pod, seed uint64) error 
 		if err := w.cluster.AddClaims(ctx, claim); err != nil {
 			return err
 		}
-		if _, err := w.cluster.Evaluate(ctx, pod); err != nil {
+		if _, err := w.evaluate(ctx, pod); err != nil {
 			return err
 		}
 		if err := w.cluster.Delete(ctx, claim); err != nil {

@@ -81,7 +81,6 @@ func newPage(s *placement.Simulation) *page {
 		Script:     template.JS(scriptText), //nolint:gosec // our own file
 		Source:     s.Source,
 		Engine:     engineName(s.Engine),
-		Seed:       fmt.Sprint(s.Seed),
 		Version:    s.SchemaVersion,
 		Notes:      s.Notes,
 		Schedulers: schedulers(runs),
@@ -90,6 +89,9 @@ func newPage(s *placement.Simulation) *page {
 		Fleet:      newFleet(runs),
 		GPUs:       newGPUFleet(runs),
 		Pods:       newPodLists(runs),
+	}
+	if s.SeedDecides() {
+		p.Seed = fmt.Sprint(s.Seed)
 	}
 	p.Headline, p.Sentences = sentences(runs)
 	for _, r := range runs {

@@ -250,7 +250,7 @@ func TestWhatIsMissingIsSaid(t *testing.T) {
 	}{
 		{"nothing ran", &placement.Simulation{}, []string{"Nothing was simulated.", "The cluster has no nodes.", "The cluster has no GPUs.", "There were no pods."}, []string{"NaN"}},
 		{"an empty cluster", samples.Empty(), []string{"No pods were to be scheduled.", "nothing to count", "nothing to draw over time", "The cluster has no GPUs.", "There were no pods."}, []string{"better", "NaN"}},
-		{"one scheduler, one node, no series", samples.Alone(), []string{"Plimsoll runs 1 of 1 pod, with 1 of 1 node in use.", "All nodes", "nothing to draw over time", "The cluster has no GPUs.", "No pod waits."}, []string{"better", "load line at", "without a zone", "GPU taken", "different nodes"}},
+		{"one scheduler, one node, no series", samples.Alone(), []string{"Plimsoll runs 1 of 1 pod, with 1 of 1 node in use.", "All nodes", "nothing to draw over time", "The cluster has no GPUs.", "No pod waits."}, []string{"better", "load line at", "without a zone", "GPU taken", "different nodes", "Seed"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			seen := text(parse(t, write(t, tt.s)))

@@ -69,8 +69,9 @@ type ControlPlane struct {
 	// room, and making are those that are about to be tried again for it.
 	nominated map[types.UID]bool
 	making    map[types.UID]making
-	// attempts counts those that are through.
+	// attempts counts those that are through, but for those in vain.
 	attempts int
+	retries  retries
 	// evicted are the pods that went since the last attempt, and rejected those that
 	// the API server did not take.
 	evicted  []types.NamespacedName
@@ -101,7 +102,7 @@ func NewControlPlane(ctx context.Context, c *Cluster, s *Scheduler, dir string, 
 	}
 	e := &ControlPlane{stack: st, client: st.Client(), journal: s.Journal, stopWatch: func() {},
 		cycles: map[types.UID]*Attempt{}, fates: map[types.UID]*Attempt{}, busy: map[types.UID]bool{}, waiting: map[types.UID]bool{},
-		nominated: map[types.UID]bool{}, making: map[types.UID]making{}, change: make(chan struct{}, 1)}
+		nominated: map[types.UID]bool{}, making: map[types.UID]making{}, retries: newRetries(), change: make(chan struct{}, 1)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, e.Close())
@@ -112,6 +113,11 @@ func NewControlPlane(ctx context.Context, c *Cluster, s *Scheduler, dir string, 
 	}
 	if err := e.copier.copy(ctx, c); err != nil {
 		return nil, err
+	}
+	for _, lack := range e.copier.lacks() {
+		if progress != nil {
+			progress(lack)
+		}
 	}
 	if err := e.playKubelet(ctx); err != nil {
 		return nil, err
@@ -174,6 +180,7 @@ func (e *ControlPlane) end(ctx context.Context, pod *v1.Pod) error {
 	e.mu.Lock()
 	e.evicted = append(e.evicted, nameOf(pod))
 	e.mu.Unlock()
+	defer e.moved() // when its claims are given back
 	if extended := pod.Status.ExtendedResourceClaimStatus; extended != nil {
 		if err := releaseClaim(ctx, e.client, pod, extended.ResourceClaimName); err != nil {
 			return err
@@ -216,7 +223,10 @@ func (e *ControlPlane) onFailure(pod *v1.Pod, status *fwk.Status) {
 	e.mu.Lock()
 	a := e.cycle(pod.UID)
 	a.Fate, a.Node = Refused, ""
-	e.attempts++
+	e.retries.end(pod.UID, !status.IsRejected())
+	if !e.retries.inVain(pod.UID) {
+		e.attempts++
+	}
 	if e.nominated[pod.UID] {
 		delete(e.nominated, pod.UID)
 		e.making[pod.UID] = making{a, time.Now()}
@@ -250,7 +260,7 @@ func (e *ControlPlane) cycle(uid types.UID) *Attempt {
 // Submit implements Engine.
 func (e *ControlPlane) Submit(ctx context.Context, pod *v1.Pod) (*Attempt, error) {
 	created, err := e.copier.pod(ctx, pod)
-	if apierrors.IsInvalid(err) || apierrors.IsForbidden(err) || apierrors.IsBadRequest(err) {
+	if refuses(err) {
 		e.reject(pod, err)
 		return &Attempt{Fate: Refused}, nil
 	}
@@ -341,6 +351,15 @@ func (e *ControlPlane) State(ctx context.Context) (*State, error) {
 		return nil, fmt.Errorf("listing claims: %w", err)
 	}
 	return &State{append(pods.Items, e.rejected...), claims.Items}, nil
+}
+
+// Notes implements Engine.
+func (e *ControlPlane) Notes() []string {
+	var out []string
+	for _, lack := range e.copier.lacks() {
+		out = append(out, "the control plane is "+lack)
+	}
+	return out
 }
 
 // Close implements Engine.

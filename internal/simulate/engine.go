@@ -24,6 +24,8 @@ type Engine interface {
 	Settle(ctx context.Context) error
 	// State is the cluster as it is now.
 	State(ctx context.Context) (*State, error)
+	// Notes says, a line each, what of the cluster the engine does without.
+	Notes() []string
 	// Close stops everything, and leaves nothing behind.
 	Close() error
 }

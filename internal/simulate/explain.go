@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/klog/v2"
 
 	"plimsoll.dev/scheduler/internal/explain"
@@ -74,23 +75,27 @@ func (o *ExplainOptions) explain(ctx context.Context, in *input, c *contestant, 
 		return nil, fmt.Errorf("pod %s: spec.schedulerName %q: want that of a scheduler that is simulated", klog.KObj(pod), pod.Spec.SchedulerName)
 	}
 	recorder := &explain.Recorder{}
-	// again makes the cluster anew, with these pods.
-	again := func(ctx context.Context, bound, ahead, waiting []*v1.Pod) (*offline.Cluster, error) {
+	// again makes the cluster anew, with these objects and pods.
+	again := func(ctx context.Context, objects []runtime.Object, bound, ahead, waiting []*v1.Pod) (*offline.Cluster, error) {
 		scheduler := &Scheduler{Config: c.cfg, YAML: c.yaml, Images: NewEverywhere(in.nodes), Journal: journal.New(), Seed: o.Seed, EveryNode: true}
-		return clusterOf(ctx, &Cluster{Objects: in.objects, Bound: bound}, scheduler, recorder, ahead, waiting, o.Progress)
+		return clusterOf(ctx, &Cluster{Objects: objects, Bound: bound}, scheduler, recorder, ahead, waiting, o.Progress)
 	}
 	ahead, waiting := []*v1.Pod(nil), queue
 	if o.InTurn {
 		ahead, waiting = queue[:at], queue[at:]
 	}
-	cluster, err := again(ctx, in.bound, ahead, waiting)
+	cluster, err := again(ctx, in.objects, in.bound, ahead, waiting)
 	if err != nil {
 		return nil, err
 	}
 	defer cluster.Close()
 	return explain.Explain(ctx, cluster, queue[at], explain.Options{Top: o.Top, Recorder: recorder,
-		Again: func(ctx context.Context) (*offline.Cluster, error) { return again(ctx, in.bound, ahead, waiting) },
-		Empty: func(ctx context.Context) (*offline.Cluster, error) { return again(ctx, nil, nil, queue[at:at+1]) },
+		Again: func(ctx context.Context) (*offline.Cluster, error) {
+			return again(ctx, in.objects, in.bound, ahead, waiting)
+		},
+		Empty: func(ctx context.Context) (*offline.Cluster, error) {
+			return again(ctx, snapshot.Idle(in.objects), nil, nil, queue[at:at+1])
+		},
 	})
 }
 

@@ -27,6 +27,7 @@ func (*listener) SignPod(context.Context, *v1.Pod) fwk.PodSignature { return nil
 func (l *listener) RunPreFilterPlugins(ctx context.Context, state fwk.CycleState, pod *v1.Pod) (*fwk.PreFilterResult, *fwk.Status, sets.Set[string]) {
 	l.engine.mu.Lock()
 	l.engine.cycles[pod.UID] = &Attempt{}
+	l.engine.retries.begin(pod.UID)
 	delete(l.engine.making, pod.UID)
 	l.engine.mu.Unlock()
 	return l.Framework.RunPreFilterPlugins(ctx, state, pod)
@@ -125,6 +126,7 @@ func (e *ControlPlane) ended(pod *v1.Pod, node string, fate Fate) {
 	delete(e.waiting, pod.UID)
 	delete(e.nominated, pod.UID)
 	e.attempts++
+	e.retries.found(pod.UID)
 	if fate == Waits {
 		e.waiting[pod.UID] = true
 	} else {

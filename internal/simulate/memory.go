@@ -84,6 +84,9 @@ func (m *Memory) try(ctx context.Context, pod *v1.Pod) (*Attempt, error) {
 	if e.Held {
 		return &Attempt{Fate: Held}, nil
 	}
+	if e.Failed { // upstream does not ask whom to preempt, either
+		return &Attempt{Fate: Refused, Nodes: e.Nodes}, nil
+	}
 	status, outcomes, err := m.cluster.Fail(ctx, e)
 	if err != nil {
 		return nil, err
@@ -203,6 +206,9 @@ func (m *Memory) State(ctx context.Context) (*State, error) {
 	return &State{pods, claims}, err
 }
 
+// Notes implements Engine. It takes everything.
+func (m *Memory) Notes() []string { return nil }
+
 // Close implements Engine.
 func (m *Memory) Close() error {
 	m.cluster.Close()
@@ -213,6 +219,9 @@ var _ Engine = (*Memory)(nil)
 
 // whyNowhere is why no node takes a pod.
 func whyNowhere(e *offline.Evaluation) []verdict.Reason {
+	if e.Failed { // upstream keeps the error only, which names the plugin
+		return journal.Whole(fwk.AsStatus(e.Refused.AsError()))
+	}
 	if e.Refused != nil {
 		return journal.Whole(e.Refused)
 	}

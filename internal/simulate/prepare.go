@@ -7,11 +7,16 @@ import (
 	"slices"
 
 	v1 "k8s.io/api/core/v1"
+	resourcev1beta2 "k8s.io/api/resource/v1beta2"
+	schedulingv1alpha2 "k8s.io/api/scheduling/v1alpha2"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/sets"
+	utilfeature "k8s.io/apiserver/pkg/util/feature"
+	"k8s.io/component-base/featuregate"
 	corev1helpers "k8s.io/component-helpers/scheduling/corev1"
+	"k8s.io/kubernetes/pkg/features"
 	"k8s.io/kubernetes/pkg/scheduler/apis/config"
 
 	"plimsoll.dev/scheduler/internal/replay"
@@ -96,7 +101,7 @@ type input struct {
 // one. Pods of other schedulers are left alone.
 func prepare(s *snapshot.Snapshot, ours *config.KubeSchedulerConfiguration) (*input, error) {
 	in := &input{notes: slices.Clone(s.Notes)}
-	foreign := 0
+	foreign, rules, groups := 0, 0, 0
 	for _, object := range s.Objects {
 		switch o := object.(type) {
 		case *v1.Node:
@@ -104,6 +109,16 @@ func prepare(s *snapshot.Snapshot, ours *config.KubeSchedulerConfiguration) (*in
 		case *unstructured.Unstructured:
 			foreign++
 			continue
+		case *resourcev1beta2.DeviceTaintRule:
+			if off(features.DRADeviceTaintRules) {
+				rules++
+				continue
+			}
+		case *schedulingv1alpha2.PodGroup:
+			if off(features.GenericWorkload) {
+				groups++
+				continue
+			}
 		}
 		in.objects = append(in.objects, object)
 	}
@@ -111,6 +126,10 @@ func prepare(s *snapshot.Snapshot, ours *config.KubeSchedulerConfiguration) (*in
 		return nil, errors.New("there are no nodes: want at least one among what is read")
 	}
 	in.note(foreign, "1 object of a custom kind is not simulated", "%d objects of custom kinds are not simulated")
+	in.note(rules, "1 DeviceTaintRule is not taken into account: feature gate DRADeviceTaintRules is off, as by default",
+		"%d DeviceTaintRules are not taken into account: feature gate DRADeviceTaintRules is off, as by default")
+	in.note(groups, "1 PodGroup of scheduling.k8s.io is not taken into account: feature gate GenericWorkload is off, as by default",
+		"%d PodGroups of scheduling.k8s.io are not taken into account: feature gate GenericWorkload is off, as by default")
 	names := map[string]bool{v1.DefaultSchedulerName: true}
 	for i := range ours.Profiles {
 		names[ours.Profiles[i].SchedulerName] = true
@@ -127,7 +146,10 @@ func prepare(s *snapshot.Snapshot, ours *config.KubeSchedulerConfiguration) (*in
 		}
 	}
 	in.note(others, "1 pod waits for another scheduler and is left alone", "%d pods wait for other schedulers and are left alone")
-	in.objects = bindImmediate(in.objects)
+	var err error
+	if in.objects, err = bindImmediate(in.objects); err != nil {
+		return nil, err
+	}
 	slices.SortStableFunc(in.queue, func(a, b *v1.Pod) int {
 		return cmp.Compare(corev1helpers.PodPriority(b), corev1helpers.PodPriority(a))
 	})
@@ -135,6 +157,9 @@ func prepare(s *snapshot.Snapshot, ours *config.KubeSchedulerConfiguration) (*in
 		"registries were not asked: %d images are taken to run on every architecture that the cluster has")
 	return in, nil
 }
+
+// off tells of a feature without which schedulers do not look at a kind of objects.
+func off(gate featuregate.Feature) bool { return !utilfeature.DefaultFeatureGate.Enabled(gate) }
 
 // cluster is what an engine begins with.
 func (in *input) cluster() *Cluster {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
@@ -73,8 +74,7 @@ func Run(ctx context.Context, o Options) (*placement.Simulation, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := &placement.Simulation{SchemaVersion: placement.SchemaVersion, Source: o.Snapshot.Source, Engine: o.Engine, Seed: o.Seed,
-		Notes: append([]string{}, in.notes...)}
+	out := &placement.Simulation{SchemaVersion: placement.SchemaVersion, Source: o.Snapshot.Source, Engine: o.Engine, Seed: o.Seed}
 	for i := range chosen {
 		result, err := o.simulate(ctx, in, &chosen[i])
 		if err != nil {
@@ -82,6 +82,7 @@ func Run(ctx context.Context, o Options) (*placement.Simulation, error) {
 		}
 		out.Results = append(out.Results, *result)
 	}
+	out.Notes = append([]string{}, in.notes...)
 	return out, nil
 }
 
@@ -129,6 +130,11 @@ func (o *Options) simulate(ctx context.Context, in *input, c *contestant) (_ *pl
 	}
 	if err := engine.Settle(ctx); err != nil {
 		return nil, err
+	}
+	for _, note := range engine.Notes() {
+		if !slices.Contains(in.notes, note) { // the other scheduler's engine lacks the same
+			in.notes = append(in.notes, note)
+		}
 	}
 	state, err := engine.State(ctx)
 	if err != nil {

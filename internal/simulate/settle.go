@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
 	fwk "k8s.io/kube-scheduler/framework"
 
@@ -49,8 +50,7 @@ func (e *ControlPlane) Settle(ctx context.Context) error {
 // state tells whether anything is under way, and how many attempts are through.
 func (e *ControlPlane) state() (busy bool, attempts int, err error) {
 	queue := e.scheduler.SchedulingQueue
-	queued := len(queue.PodsInActiveQ()) + len(queue.PodsInBackoffQ())
-	inFlight := len(queue.InFlightPods())
+	pods := slices.Concat(queue.PodsInActiveQ(), queue.PodsInBackoffQ(), queue.InFlightPods())
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for uid, room := range e.making {
@@ -59,7 +59,8 @@ func (e *ControlPlane) state() (busy bool, attempts int, err error) {
 		}
 	}
 	// A pod that Permit holds is in flight until it is let go.
-	busy = queued > 0 || len(e.busy) > 0 || len(e.making) > 0 || inFlight > len(e.waiting)
+	queued := slices.ContainsFunc(pods, func(p *v1.Pod) bool { return !e.waiting[p.UID] && !e.retries.inVain(p.UID) })
+	busy = queued || len(e.busy) > 0 || len(e.making) > 0
 	return busy, e.attempts, e.failed
 }
 

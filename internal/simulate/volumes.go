@@ -1,6 +1,7 @@
 package simulate
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"fmt"
@@ -20,31 +21,97 @@ import (
 )
 
 // bindImmediate gives volumes to claims that wait for none of a pod's choices: by
-// then the provisioner of a real cluster would have made them. It returns what
-// takes the place of the objects.
-func bindImmediate(objects []runtime.Object) []runtime.Object {
+// then the volume controller of a real cluster would have found them one, or its
+// provisioner made it. It returns what takes the place of the objects.
+func bindImmediate(objects []runtime.Object) ([]runtime.Object, error) {
 	classes := map[string]*storagev1.StorageClass{}
+	s := &shelf{taken: map[string]*v1.PersistentVolume{}}
 	for _, object := range objects {
-		if class, is := object.(*storagev1.StorageClass); is {
-			classes[class.Name] = class
+		switch o := object.(type) {
+		case *storagev1.StorageClass:
+			classes[o.Name] = o
+		case *v1.PersistentVolume:
+			s.volumes = append(s.volumes, available(o))
 		}
 	}
 	out := make([]runtime.Object, 0, len(objects))
 	for _, object := range objects {
 		claim, is := object.(*v1.PersistentVolumeClaim)
-		if !is || claim.Spec.VolumeName != "" || !immediate(classes[ptr.Deref(claim.Spec.StorageClassName, "")]) {
+		if !is || claim.Spec.VolumeName != "" && metav1.HasAnnotation(claim.ObjectMeta, volume.AnnBindCompleted) {
 			out = append(out, object)
 			continue
 		}
-		pv := provisioned(claim, classes[ptr.Deref(claim.Spec.StorageClassName, "")].Provisioner)
-		out = append(out, bound(claim, pv), pv)
+		class := classes[volume.GetPersistentVolumeClaimClass(claim)]
+		pv, err := s.take(claim, class != nil && !immediate(class))
+		switch {
+		case err != nil:
+			return nil, err
+		case pv != nil:
+			out = append(out, bound(claim, pv))
+		case claim.Spec.VolumeName == "" && class != nil && class.Provisioner != noProvisioner && immediate(class):
+			pv = provisioned(claim, class.Provisioner)
+			out = append(out, bound(claim, pv), pv)
+		default:
+			out = append(out, object)
+		}
 	}
-	return out
+	for i, object := range out {
+		if pv, is := object.(*v1.PersistentVolume); is {
+			out[i] = cmp.Or(s.taken[pv.Name], available(pv))
+		}
+	}
+	return out, nil
 }
 
+// noProvisioner is the provisioner of classes whose volumes are made by hand.
+const noProvisioner = "kubernetes.io/no-provisioner"
+
 func immediate(class *storagev1.StorageClass) bool {
-	return class != nil && class.Provisioner != "kubernetes.io/no-provisioner" &&
-		ptr.Deref(class.VolumeBindingMode, storagev1.VolumeBindingImmediate) == storagev1.VolumeBindingImmediate
+	return ptr.Deref(class.VolumeBindingMode, storagev1.VolumeBindingImmediate) == storagev1.VolumeBindingImmediate
+}
+
+// available is a volume as the volume controller leaves it where nobody claims it.
+func available(pv *v1.PersistentVolume) *v1.PersistentVolume {
+	if pv.Spec.ClaimRef != nil || pv.Status.Phase != "" && pv.Status.Phase != v1.VolumePending {
+		return pv
+	}
+	pv = pv.DeepCopy()
+	pv.Status.Phase = v1.VolumeAvailable
+	return pv
+}
+
+// shelf holds the volumes that are there, and those that claims took.
+type shelf struct {
+	volumes []*v1.PersistentVolume
+	taken   map[string]*v1.PersistentVolume
+}
+
+// take returns the volume that the volume controller would bind a claim to, nil if
+// there is none. One that waits for a pod gets no other than that which names it, or
+// which it names.
+func (s *shelf) take(claim *v1.PersistentVolumeClaim, waits bool) (*v1.PersistentVolume, error) {
+	asked := claim.DeepCopy()
+	if claim.Spec.VolumeName != "" {
+		asked.Spec.Selector, waits = nil, false
+	}
+	var fit []*v1.PersistentVolume
+	for _, pv := range s.volumes {
+		if (claim.Spec.VolumeName == "" || claim.Spec.VolumeName == pv.Name) && volume.CheckAccessModes(claim, pv) {
+			fit = append(fit, pv)
+		}
+	}
+	pv, err := volume.FindMatchingVolume(asked, fit, nil, s.taken, waits, true)
+	if err == nil && pv != nil {
+		pv, _, err = volume.GetBindVolumeToClaim(pv, claim)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("finding a volume for claim %s: %w", klog.KObj(claim), err)
+	}
+	if pv != nil {
+		pv.Status.Phase = v1.VolumeBound
+		s.taken[pv.Name] = pv
+	}
+	return pv, nil
 }
 
 // provisioned is a volume for a claim, to be had from every node. Its driver is that
@@ -133,6 +200,7 @@ func (e *ControlPlane) bindVolume(ctx context.Context, claim *v1.PersistentVolum
 		written.Status = is.Status
 		_, err = client.UpdateStatus(ctx, written, metav1.UpdateOptions{})
 	}
+	e.moved()
 	if apierrors.IsConflict(err) {
 		return nil // the next version of the claim comes by, too
 	}

@@ -157,5 +157,5 @@ func (a *addition) addPod(pod *v1.Pod) error {
 	}
 	a.there[k] = true
 	a.Pods = append(a.Pods, pod)
-	return nil
+	return a.ephemeralVolumes(pod)
 }

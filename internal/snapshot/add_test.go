@@ -12,6 +12,7 @@ import (
 	resourceapi "k8s.io/api/resource/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/component-helpers/storage/ephemeral"
 )
 
 // base has two nodes, one of them tainted, and a Deployment's pod.
@@ -121,6 +122,43 @@ func TestPodsOfWorkloadsAreLikeTheRealOnes(t *testing.T) {
 	terms := agent.Spec.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution.NodeSelectorTerms
 	if diff := cmp.Diff([]v1.NodeSelectorRequirement{{Key: "metadata.name", Operator: v1.NodeSelectorOpIn, Values: []string{"a"}}}, terms[0].MatchFields); diff != "" {
 		t.Errorf("affinity (-want +got):\n%s", diff)
+	}
+}
+
+// TestAddedPodsHaveTheirEphemeralVolumes: their claims are those that upstream's
+// controller makes, which upstream's plugins check.
+func TestAddedPodsHaveTheirEphemeralVolumes(t *testing.T) {
+	const scratch = "volumes: [{name: scratch, ephemeral: {volumeClaimTemplate: {metadata: {labels: {tier: fast}, annotations: {note: here}}, spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 5Gi}}}}}}], "
+	s := mustRead(t, base+"\n---\n"+strings.Replace(podX, "containers:", scratch+"containers:", 1)) // its claim was not dumped
+	if err := s.Add(mustReadWhatIf(t, strings.Join([]string{
+		strings.Replace(workload("apps/v1", "StatefulSet", "db", "serviceName: db, replicas: 2,"), "containers:", scratch+"containers:", 1),
+		strings.NewReplacer("name: x", "name: bare", "containers:", scratch+"containers:").Replace(podX),
+		strings.NewReplacer("name: x", "name: other", "containers:", scratch+"containers:").Replace(podX),
+		"{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: other-scratch, namespace: shop}, spec: {storageClassName: std, accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}}",
+	}, "\n---\n"))); err != nil {
+		t.Fatal(err)
+	}
+	pods := map[string]*v1.Pod{}
+	for _, pod := range s.Pods {
+		pods[pod.Name] = pod
+	}
+	var got []string
+	for _, claim := range objectsOf[*v1.PersistentVolumeClaim](s) {
+		pod := strings.TrimSuffix(claim.Name, "-scratch")
+		got = append(got, fmt.Sprintf("%s %v %v %s %s %s %s %v", claim.Name, claim.Labels, claim.Annotations, *claim.Spec.StorageClassName, claim.Spec.Resources.Requests.Storage(),
+			claim.Status.Phase, claim.Spec.AccessModes[0], ephemeral.VolumeIsForPod(pods[pod], claim) == nil))
+	}
+	want := []string{
+		"bare-scratch map[tier:fast] map[note:here] std 5Gi Pending ReadWriteOnce true",
+		"db-0-scratch map[tier:fast] map[note:here] std 5Gi Pending ReadWriteOnce true",
+		"db-1-scratch map[tier:fast] map[note:here] std 5Gi Pending ReadWriteOnce true",
+		"other-scratch map[] map[] std 1Gi Pending ReadWriteOnce false",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if gaps := s.Gaps(); len(gaps) != 1 || !strings.Contains(gaps[0], "shop/x-scratch") {
+		t.Errorf("gaps %q, want one about the pod of the dump", gaps)
 	}
 }
 

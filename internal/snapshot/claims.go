@@ -110,11 +110,15 @@ func (b *claimBook) make(pod *v1.Pod, wanted string, template *resourceapi.Resou
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: pod.Namespace, Name: name, GenerateName: base + "-",
 			Labels: maps.Clone(template.Spec.Labels), Annotations: annotations,
-			OwnerReferences: []metav1.OwnerReference{{APIVersion: "v1", Kind: "Pod", Name: pod.Name, UID: pod.UID,
-				Controller: ptr.To(true), BlockOwnerDeletion: ptr.To(true)}},
+			OwnerReferences: []metav1.OwnerReference{ownedByPod(pod)},
 		},
 		Spec: *template.Spec.Spec.DeepCopy(),
 	}
 	claim.UID = stableUID(keyOf(claim))
 	return claim
+}
+
+// ownedByPod is what the controllers that make a pod's claims write into them.
+func ownedByPod(pod *v1.Pod) metav1.OwnerReference {
+	return metav1.OwnerReference{APIVersion: "v1", Kind: "Pod", Name: pod.Name, UID: pod.UID, Controller: ptr.To(true), BlockOwnerDeletion: ptr.To(true)}
 }

@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/component-helpers/storage/ephemeral"
 	"k8s.io/klog/v2"
 	"k8s.io/kubernetes/pkg/api/legacyscheme"
 	"k8s.io/kubernetes/pkg/apis/core/v1/helper/qos"
@@ -184,7 +185,35 @@ func (a *addition) volumes(set *appsv1.StatefulSet, pod *v1.Pod) error {
 				claim.Labels = with(claim.Labels, name, set.Spec.Selector.MatchLabels[name])
 			}
 		}
-		gvk := v1.SchemeGroupVersion.WithKind("PersistentVolumeClaim")
+		gvk := v1.SchemeGroupVersion.WithKind(volumeClaimKind)
+		if a.there[key{gvk.GroupKind(), claim.Namespace, claim.Name}] {
+			continue
+		}
+		if err := a.make(claim, gvk); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ephemeralVolumes makes the volume claims that a pod has templates of, as the
+// controller of ephemeral volumes does. One that is there stays as it is: it is the
+// pod's, or the pod waits in vain.
+func (a *addition) ephemeralVolumes(pod *v1.Pod) error {
+	gvk := v1.SchemeGroupVersion.WithKind(volumeClaimKind)
+	for i := range pod.Spec.Volumes {
+		volume := &pod.Spec.Volumes[i]
+		if volume.Ephemeral == nil || volume.Ephemeral.VolumeClaimTemplate == nil {
+			continue
+		}
+		template := volume.Ephemeral.VolumeClaimTemplate.DeepCopy()
+		claim := &v1.PersistentVolumeClaim{
+			ObjectMeta: metav1.ObjectMeta{
+				Namespace: pod.Namespace, Name: ephemeral.VolumeClaimName(pod, volume), Labels: template.Labels, Annotations: template.Annotations,
+				OwnerReferences: []metav1.OwnerReference{ownedByPod(pod)},
+			},
+			Spec: template.Spec,
+		}
 		if a.there[key{gvk.GroupKind(), claim.Namespace, claim.Name}] {
 			continue
 		}

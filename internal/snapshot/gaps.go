@@ -67,14 +67,8 @@ type gapBook struct {
 // look looks at what a pod names.
 func (b *gapBook) look(pod *v1.Pod) {
 	var volumes, claims, templates, classes []key
-	for i := range pod.Spec.Volumes {
-		volume := &pod.Spec.Volumes[i]
-		switch {
-		case volume.PersistentVolumeClaim != nil:
-			volumes = append(volumes, keyFor(v1.GroupName, volumeClaimKind, pod.Namespace, volume.PersistentVolumeClaim.ClaimName))
-		case volume.Ephemeral != nil: // the controller that makes these does not run
-			volumes = append(volumes, keyFor(v1.GroupName, volumeClaimKind, pod.Namespace, pod.Name+"-"+volume.Name))
-		}
+	for _, name := range volumeClaims(pod) { // nobody makes those of ephemeral volumes that a dump lacks
+		volumes = append(volumes, keyFor(v1.GroupName, volumeClaimKind, pod.Namespace, name))
 	}
 	for i := range pod.Spec.ResourceClaims {
 		ref := &pod.Spec.ResourceClaims[i]

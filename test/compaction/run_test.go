@@ -110,6 +110,9 @@ func place(t testing.TB, cfg *config.KubeSchedulerConfiguration, w workload, n i
 	rnd := rand.New(rand.NewSource(42))
 	for i, pod := range pods {
 		e, err := cluster.Evaluate(ctx, pod)
+		if err == nil && e.Failed {
+			err = e.Refused.AsError()
+		}
 		if err != nil {
 			t.Fatal(err)
 		}
