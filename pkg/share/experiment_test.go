@@ -32,9 +32,9 @@ func TestMoreIsAcceptedUnderChurn(t *testing.T) {
 		t.Fatal(err)
 	}
 	const first, seeds = 42, 2
-	mean := func(make func() policy) (sum accepted) {
+	mean := func(newPolicy func() policy) (sum accepted) {
 		for seed := uint64(first); seed < first+seeds; seed++ {
-			a := churn(t, tr, make(), seed, 1)
+			a := churn(t, tr, newPolicy(), seed, 1)
 			sum.gpu, sum.multi = sum.gpu+a.gpu/seeds, sum.multi+a.multi/seeds
 		}
 		return sum
