@@ -23,9 +23,9 @@ func (s *Simulation) Print(w io.Writer, format string) error {
 		e := json.NewEncoder(w)
 		e.SetIndent("", "  ")
 		e.SetEscapeHTML(false)
-		return e.Encode(s.fields())
+		return e.Encode(s)
 	case "yaml":
-		text, err := yaml.Marshal(s.fields())
+		text, err := yaml.Marshal(s)
 		if err != nil {
 			return err
 		}

@@ -22,20 +22,6 @@ type Simulation struct {
 // as well.
 func (s *Simulation) SeedDecides() bool { return s.Engine == "memory" }
 
-// withoutSeed has a field of the same name in the place of the seed, which is left out.
-type withoutSeed struct {
-	*Simulation
-	Seed *uint64 `json:"seed,omitempty"`
-}
-
-// fields are what JSON and YAML show.
-func (s *Simulation) fields() any {
-	if s.SeedDecides() {
-		return s
-	}
-	return withoutSeed{Simulation: s}
-}
-
 // SchedulerResult is what one scheduler did: the fields of Result, how the cluster
 // filled meanwhile, and how it looks at the end.
 type SchedulerResult struct {
@@ -89,9 +75,12 @@ type Amount struct {
 }
 
 // GPU is a GPU at the end, or all units of a resource that a device plugin counts, of
-// which several make a GPU.
+// which several make a GPU, or which are too many to list.
 type GPU struct {
 	Name string `json:"name"`
+	// Units is the resource whose units it stands for, and which of them are on one GPU
+	// nobody knows; empty for a GPU.
+	Units string `json:"units,omitempty"`
 	// Count is how many GPUs it is: 1, or what the units make together.
 	Count float64 `json:"count"`
 	// Model is empty if nothing tells it.

@@ -3,7 +3,6 @@ package report
 import (
 	"cmp"
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 
@@ -158,7 +157,7 @@ func newVessel(n *placement.Node) vessel {
 			weight := gpuCount(&n.GPUs[i])
 			used, all = used+weight*share(n.GPUs[i].UsedPercent), all+weight
 		}
-		tip = append(tip, fmt.Sprintf("%s, %s taken", counted(int(math.Round(all)), "GPU"), percent(used/all)))
+		tip = append(tip, fmt.Sprintf("%s, %s taken", counted(gpuNumber(all), "GPU"), percent(used/all)))
 	}
 	var class []string
 	if n.Pods == 0 {

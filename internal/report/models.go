@@ -3,7 +3,6 @@ package report
 import (
 	"cmp"
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 
@@ -36,7 +35,7 @@ func gpuModels(runs []run) []gpuModel {
 			for _, g := range gpus {
 				all += gpuCount(g.GPU)
 			}
-			m.gpus = max(m.gpus, int(math.Round(all)))
+			m.gpus = max(m.gpus, gpuNumber(all))
 			m.Sides = append(m.Sides, modelSide(runs[i].scheduler, gpus))
 		}
 		m.GPUs = counted(m.gpus, "GPU")

@@ -326,3 +326,26 @@ func TestFleetsAreDrawnDenserAsTheyGrow(t *testing.T) {
 		}
 	}
 }
+
+// TestOfUnitsNobodyKnowsWhatIsInPieces: a device plugin tells how many are free, not of
+// which GPU.
+func TestOfUnitsNobodyKnowsWhatIsInPieces(t *testing.T) {
+	for name, c := range map[string]struct {
+		gpus []placement.GPU
+		said bool
+	}{
+		"slices by a device plugin": {[]placement.GPU{{Units: "nvidia.com/mig-1g.10gb", Count: .25, UsedPercent: 50}}, false},
+		"a GPU beside them":         {[]placement.GPU{{Units: "nvidia.com/mig-1g.10gb", Count: .25, UsedPercent: 50}, {Count: 1}}, true},
+	} {
+		r := result("plimsoll", 8, 5)
+		r.Nodes[0] = placement.Node{Name: "n", GPUs: c.gpus}
+		r.Series = []placement.Point{{GPUPercent: 12, FragmentedGPUPercent: 3}}
+		headline, others := sentences(newRuns([]placement.SchedulerResult{r}))
+		if said := strings.Contains(headline+strings.Join(others, " "), "strands"); said != c.said {
+			t.Errorf("%s: it is said what is stranded: %t, want %t", name, said, c.said)
+		}
+		if tip := newVessel(&r.Nodes[0]).Tip; !c.said && !strings.Contains(tip, "1 GPU, 50.0") {
+			t.Errorf("%s: the node is said to have %q, want its part of a GPU", name, tip)
+		}
+	}
+}

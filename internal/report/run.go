@@ -31,8 +31,9 @@ type run struct {
 // totals are of all nodes together.
 type totals struct {
 	cpu, memory placement.Amount
-	// drawn is how many pictures of GPUs there are.
-	drawn int
+	// drawn is how many pictures of GPUs there are, and units how many of them are of
+	// units that a device plugin counts.
+	drawn, units int
 }
 
 // newRuns puts our scheduler first, wherever it ran; the others follow in the
@@ -78,6 +79,11 @@ func (r *run) add(n *placement.Node) {
 	t.memory.Used += n.Memory.Used
 	t.memory.Allocatable += n.Memory.Allocatable
 	t.drawn += len(n.GPUs)
+	for i := range n.GPUs {
+		if n.GPUs[i].Units != "" {
+			t.units++
+		}
+	}
 }
 
 // ofGPUs is a share of all GPUs at the end, which only the series tells: of units that
@@ -94,8 +100,14 @@ func (r *run) gpuTaken() float64 {
 }
 
 func (r *run) gpuFragmented() float64 {
+	if r.total.units == r.total.drawn {
+		return nan // not a GPU of which it is known
+	}
 	return r.ofGPUs(func(p *placement.Point) float64 { return p.FragmentedGPUPercent })
 }
+
+// gpuNumber is a number of GPUs to print: part of one is one.
+func gpuNumber(all float64) int { return int(math.Ceil(all - 1e-9)) }
 
 // gpuCount is how many GPUs a picture stands for.
 func gpuCount(g *placement.GPU) float64 {

@@ -122,13 +122,18 @@ func NewControlPlane(ctx context.Context, c *Cluster, s *Scheduler, dir string, 
 	if err := e.playKubelet(ctx); err != nil {
 		return nil, err
 	}
-	_, err = st.StartScheduler(ctx, stack.SchedulerOptions{
+	if _, err = st.StartScheduler(ctx, stack.SchedulerOptions{
 		Config:     s.YAML,
 		Plugins:    plugins.Options(plugins.Shared{Recorder: s.Journal, Images: &archaware.Shared{Registries: s.Images}}),
 		OnFailure:  e.onFailure,
 		AfterSetup: e.listen,
-	})
-	return e, err
+	}); err != nil {
+		return e, err
+	}
+	for _, fw := range e.scheduler.Profiles {
+		e.copier.seen = seenBy(fw.SharedInformerFactory()) // the same for all
+	}
+	return e, nil
 }
 
 // listen has the engine hear what the framework answers.

@@ -26,6 +26,8 @@ type copier struct {
 	// later are the claims, and volumes of such, that were made for pods that are not
 	// there yet, by the pod's old UID and in order.
 	later map[types.UID][]runtime.Object
+	// seen waits until the scheduler has seen one of them; nil if there is none yet.
+	seen func(context.Context, runtime.Object) error
 	// without counts what the other does not take, by what it is.
 	without map[string]*missing
 }

@@ -16,8 +16,8 @@ import (
 	"plimsoll.dev/scheduler/internal/journal"
 )
 
-// owners are Services, a ReplicaSet and Jobs as kubectl prints those of a cluster
-// with two address families; the ReplicaSet is of a time when less was asked of it.
+// owners are Services, a ReplicationController and Jobs as kubectl prints those of a
+// cluster with two address families; the controller is of a time when less was asked of it.
 const owners = `
 ---
 {apiVersion: v1, kind: Service, metadata: {name: two-families, namespace: shop, uid: s-1, resourceVersion: "1"}, spec: {type: LoadBalancer, selector: {app: web}, clusterIP: 172.20.0.7, clusterIPs: [172.20.0.7, "fd00::7"], ipFamilies: [IPv4, IPv6], ipFamilyPolicy: RequireDualStack, externalTrafficPolicy: Local, internalTrafficPolicy: Cluster, healthCheckNodePort: 31000, allocateLoadBalancerNodePorts: true, loadBalancerClass: example.test/lb, sessionAffinity: None, ports: [{port: 80, protocol: TCP, targetPort: 80, nodePort: 30080}]}, status: {loadBalancer: {ingress: [{ip: 192.0.2.1, ipMode: VIP}]}}}

@@ -82,11 +82,19 @@ func (c *copier) remove(ctx context.Context, pod *v1.Pod) error {
 	return client.Delete(ctx, pod.Name, *metav1.NewDeleteOptions(0))
 }
 
-// addClaims creates the claims of a pod that was copied, with their volumes, tells the pod of them, and
-// lets it be tried.
+// addClaims creates the claims of a pod that was copied, with their volumes, tells the
+// pod of them, and lets it be tried.
 func (c *copier) addClaims(ctx context.Context, created *unstructured.Unstructured, pod *v1.Pod) (*unstructured.Unstructured, error) {
 	for _, object := range c.later[pod.UID] {
 		if _, err := c.create(ctx, object); err != nil {
+			return nil, err
+		}
+	}
+	for _, object := range c.later[pod.UID] {
+		if c.seen == nil {
+			break
+		}
+		if err := c.seen(ctx, object); err != nil {
 			return nil, err
 		}
 	}

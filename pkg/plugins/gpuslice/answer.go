@@ -228,6 +228,10 @@ func (p *GPUSlice) disagree(ctx context.Context, pod *v1.Pod, r *request, node f
 	logger := klog.FromContext(ctx)
 	logger.Error(nil, "The allocator refused devices that the model had found; the pod is tried again without the model",
 		"pod", klog.KObj(pod), "node", klog.KObj(node.Node()), "planned", scope.Plan, "refused", status.Message())
+	if _, before := p.reproduced.Get(pod.UID); before {
+		return
+	}
+	p.reproduced.Add(pod.UID, true)
 	text, err := r.view.Reproducer(scope, node.Node(), r.specs(), p.manager.DeviceClasses()).YAML()
 	if err != nil {
 		logger.Error(err, "What it takes to reproduce the disagreement cannot be written", "pod", klog.KObj(pod))

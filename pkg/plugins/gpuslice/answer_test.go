@@ -179,7 +179,7 @@ func newBench(t testing.TB) *bench {
 	m.feed = &feed{lister: b.dra, model: m.model}
 	b.inner = &fakeInner{manager: m}
 	b.GPUSlice = &GPUSlice{handle: &fakeHandle{profile: t.Name(), snapshot: internalcache.NewSnapshot(nil, nodes)}, dra: b.inner, manager: m,
-		gpus: inventory.NewGPUs(), learner: learner, distrusted: lru.New(8), wide: lru.New(8), features: feature.Features{EnableDRAPrioritizedList: true}, refusals: newRefusals(clock.RealClock{})}
+		gpus: inventory.NewGPUs(), learner: learner, distrusted: lru.New(8), reproduced: lru.New(8), wide: lru.New(8), features: feature.Features{EnableDRAPrioritizedList: true}, refusals: newRefusals(clock.RealClock{})}
 	b.disagreed = b.disagreements()
 	return b
 }

@@ -181,6 +181,11 @@ func (c *claims) unheard(pod *v1.Pod) bool {
 			continue
 		}
 		pending := c.tracker.GetPendingAllocation(claim.UID) != nil
+		if !pending { // it may have been written since the claim was read
+			if claim, err = c.tracker.Get(pod.Namespace, name); err != nil {
+				continue
+			}
+		}
 		if claim.Status.Allocation == nil && !pending || c.model.Knows(claim.UID) {
 			continue
 		}

@@ -79,9 +79,10 @@ type GPUSlice struct {
 	// features are those of the process.
 	features feature.Features
 	refusals refusals
-	// distrusted are pods, by UID, about which model and allocator disagreed, and wide
-	// those that are to be shown all nodes next time.
-	distrusted, wide *lru.Cache
+	// distrusted are pods, by UID, about which model and allocator disagreed, reproduced
+	// those of which the log says how, and wide those that are to be shown all nodes next
+	// time.
+	distrusted, reproduced, wide *lru.Cache
 }
 
 // New returns the plugin's factory. All profiles of a process share the model,
@@ -107,7 +108,7 @@ func New(shared *Shared, recorder verdict.Recorder) func(context.Context, runtim
 			return nil, err
 		}
 		p := &GPUSlice{handle: fh, recorder: recorder, learner: learner, spare: *args.SpareGPUNodes, firstFit: shared.FirstFit, everyNode: shared.EveryNode, gpus: inventory.NewGPUs(), platforms: inventory.NewPlatforms(),
-			features: features, distrusted: lru.New(rememberedPods), wide: lru.New(rememberedPods), refusals: newRefusals(clock.RealClock{}), manager: m}
+			features: features, distrusted: lru.New(rememberedPods), reproduced: lru.New(rememberedPods), wide: lru.New(rememberedPods), refusals: newRefusals(clock.RealClock{}), manager: m}
 		p.gated = sync.OnceValue(func() bool { return runs(fh, claimGate) })
 		if m.claims != nil {
 			m.claims.wakers.Store(fh.ProfileName(), func() { p.wake(klog.FromContext(ctx)) })

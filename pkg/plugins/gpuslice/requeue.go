@@ -74,11 +74,17 @@ func (p *GPUSlice) afterClaimChange(next fwk.QueueingHintFn) fwk.QueueingHintFn 
 			}
 			return next(logger, pod, before, after)
 		}
-		if was != nil && (was.Status.Allocation != nil || !ofAnother(was, pod)) {
+		if was != nil && (was.Status.Allocation != nil || ownedBy(was, pod)) {
 			return fwk.Queue, nil
 		}
 		return fwk.QueueSkip, nil
 	}
+}
+
+// ownedBy tells whether a claim was made for a pod.
+func ownedBy(claim *resourceapi.ResourceClaim, pod *v1.Pod) bool {
+	owner := metav1.GetControllerOfNoCopy(claim)
+	return owner != nil && owner.UID == pod.UID
 }
 
 // freed tells whether a claim has given devices back.
@@ -94,7 +100,7 @@ func ofAnother(claim *resourceapi.ResourceClaim, pod *v1.Pod) bool {
 		return true
 	}
 	owner := metav1.GetControllerOfNoCopy(claim)
-	if owner == nil || owner.Kind != "Pod" || owner.UID == pod.UID { // a PodGroup's is that of its pods
+	if owner == nil || owner.UID == pod.UID || owner.Kind == "PodGroup" { // the last: of its pods
 		return false
 	}
 	for i := range pod.Spec.ResourceClaims {

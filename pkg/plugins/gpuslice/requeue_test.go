@@ -41,6 +41,7 @@ func TestClaimsOfOtherPodsAreNotLookedInto(t *testing.T) {
 		"another pod's is deleted, unallocated": {was: claim("default", "x", "q", false), want: fwk.QueueSkip},
 		"another pod's is named by this one":    {is: claim("default", "shared", "q", false), asked: true, want: fwk.Queue},
 		"its own is deleted, unallocated":       {was: claim("default", "x", "p", false), want: fwk.Queue},
+		"nobody's is deleted, unallocated":      {was: claim("default", "x", "", false), want: fwk.QueueSkip},
 		"a group's is made":                     {is: ofGroup, asked: true, want: fwk.Queue},
 		"its own is made":                       {is: claim("default", "x", "p", false), asked: true, want: fwk.Queue},
 		"nobody's is made":                      {is: claim("default", "x", "", false), asked: true, want: fwk.Queue},
