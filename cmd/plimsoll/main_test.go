@@ -29,14 +29,14 @@ func TestMain(m *testing.M) {
 	m.Run()
 }
 
-// waitForSignals says that it listens, and does not come to an end for a while when it
-// is interrupted.
+// waitForSignals says that it listens, and once it is interrupted does not come to an end
+// while its input is open.
 func waitForSignals() {
 	ctx, stop := untilSignal(context.Background())
 	defer stop()
 	fmt.Println("listens")
 	<-ctx.Done()
-	time.Sleep(time.Minute)
+	_, _ = io.Copy(io.Discard, os.Stdin)
 }
 
 func execute(t *testing.T, args ...string) (stdout, stderr string, err error) {
@@ -56,6 +56,11 @@ func TestTheSecondSignalEndsTheProcess(t *testing.T) {
 	defer cancel()
 	cmd := exec.CommandContext(ctx, os.Args[0])
 	cmd.Env = append(os.Environ(), asked+"=yes")
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = stdin.Close() }()
 	stdout, err := cmd.StdoutPipe()
 	if err == nil {
 		err = cmd.Start()

@@ -191,21 +191,9 @@ spec:
   devices: [{name: gpu-0, attributes: {generation: {string: new}}}]
 `, i+1)
 	}
-	text.WriteString(`---
-apiVersion: resource.k8s.io/v1
-kind: ResourceClaim
-metadata: {name: careless, namespace: shop}
-spec: {devices: {requests: [{name: gpu, exactly: {deviceClassName: gpu.example, allocationMode: ExactCount, count: 1, selectors: [{cel: {expression: "device.attributes['gpu.example'].generation == 'new'"}}]}}]}}
----
-apiVersion: v1
-kind: Pod
-metadata: {name: p, namespace: shop}
-spec:
-  resourceClaims: [{name: g, resourceClaimName: careless}]
-  containers: [{name: c, image: example.test/c:1, resources: {requests: {cpu: 100m}, claims: [{name: g}]}}]
-`)
+	text.WriteString(careless)
 	for scheduler, fits := range map[string]bool{Plimsoll: true, Default: false} {
-		e, err := Explain(t.Context(), ExplainOptions{Snapshot: readText(t, text.String()), Pod: "p", Scheduler: scheduler, Top: 5})
+		e, err := Explain(t.Context(), ExplainOptions{Snapshot: readText(t, text.String()), Pod: "fails", Scheduler: scheduler, Top: 5})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -7,9 +7,9 @@ import (
 	"plimsoll.dev/scheduler/internal/placement"
 )
 
-// failingPod is one whose claim asks of devices what they do not have, which is an
-// error and no refusal, and one that comes after it.
-const failingPod = twoNodes + oneGPU + `
+// careless is a claim that asks of devices what they may not tell, which is an error and
+// no refusal, and a pod with it.
+const careless = `
 ---
 apiVersion: resource.k8s.io/v1
 kind: ResourceClaim
@@ -23,6 +23,10 @@ spec:
   priority: 9
   resourceClaims: [{name: g, resourceClaimName: careless}]
   containers: [{name: c, image: example.test/c:1, resources: {requests: {cpu: 100m}, claims: [{name: g}]}}]
+`
+
+// failingPod is that pod, and one that comes after it.
+const failingPod = twoNodes + oneGPU + careless + `
 ---
 apiVersion: v1
 kind: Pod
