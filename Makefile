@@ -46,6 +46,16 @@ LIMITS := -min 'PartitionableMIG/100Nodes plimsoll/default=50' \
 	-max 'PartitionableMIG/Slope plimsoll us/node=2' \
 	-min 'SchedulingWithResourceClaimTemplate/2000pods_100nodes plimsoll/default-sampled=1' \
 	-min 'SchedulingWithResourceClaimTemplate/5000pods_500nodes_QueueingHintsEnabled plimsoll/default-all=3' \
+	-alone Partitionable/2000pods_100nodes -alone ConsumableCapacity/2000pods_100nodes \
+	-alone PartitionableBacktracking/fast_QueueingHintsEnabled_Stretched \
+	-min 'FirstAvailable/fast_QueueingHintsEnabled_Stretched plimsoll/default-sampled=1' \
+	-min 'DeviceTaintToleration/fast_QueueingHintsEnabled_Stretched plimsoll/default-sampled=1' \
+	-min 'SchedulingWithResourceClaimTemplate/2000pods_200nodes plimsoll/default-sampled=1' \
+	-min 'SchedulingWithResourceClaim/2000pods_200nodes plimsoll/default-sampled=1' \
+	-min 'ExtendedResource_25Classes/2000pods_200nodes plimsoll/default-sampled=1' \
+	-min 'ExtendedResource_50Classes/5000pods_500nodes plimsoll/default-sampled=1' \
+	-min 'ImplicitExtendedResource_25Classes/2000pods_200nodes plimsoll/default-sampled=1' \
+	-min 'ImplicitExtendedResource_25Classes/5000pods_500nodes plimsoll/default-sampled=1' \
 	-min 'SteadyStateClusterResourceClaimTemplate/empty_500nodes_QueueingHintsEnabled plimsoll/default-sampled=1' \
 	-min 'SteadyStateClusterResourceClaimTemplate/half_500nodes_QueueingHintsEnabled plimsoll/default-sampled=1' \
 	-min 'SteadyStateClusterResourceClaimTemplate/full_500nodes_QueueingHintsEnabled plimsoll/default-sampled=1' \

@@ -13,7 +13,8 @@
 // What it reads is passed on to standard error, or to a file with -log. With -min
 // 'NAME=X', which may be repeated, it fails if the ratio or figure of that name is
 // below X, with -max if it is above. It fails as well, and says why, if a benchmark
-// failed or anything that a ratio is made of is missing.
+// failed or anything that a ratio is made of is missing. A case that -alone names has no
+// ratio: it is one that upstream's profiles are too slow for, and ours is a figure.
 package main
 
 import (
@@ -35,11 +36,12 @@ func main() {
 }
 
 func run(args []string, in io.Reader, out, errOut io.Writer) (err error) {
-	minimums, maximums := limits{}, limits{}
+	minimums, maximums, alone := limits{}, limits{}, cases{}
 	flags := flag.NewFlagSet("ratio", flag.ContinueOnError)
 	flags.SetOutput(errOut)
 	flags.Var(minimums, "min", "fail if the ratio or figure `NAME=X` is below X; may be repeated")
 	flags.Var(maximums, "max", "fail if the ratio or figure `NAME=X` is above X; may be repeated")
+	flags.Var(alone, "alone", "the `CASE` was measured of ours only; may be repeated")
 	logFile := flags.String("log", "", "pass the input on to this `file` instead of standard error")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -60,8 +62,8 @@ func run(args []string, in io.Reader, out, errOut io.Writer) (err error) {
 	if results == nil {
 		return err
 	}
-	ratios, missing := results.ratios()
-	figures := results.figures()
+	ratios, missing := results.ratios(alone)
+	figures := results.figures(alone)
 	if err := errors.Join(show(out, "ratio", ratios), show(out, "figure", figures)); err != nil {
 		return err
 	}
@@ -78,6 +80,18 @@ func show(out io.Writer, kind string, all []named) error {
 			return err
 		}
 	}
+	return nil
+}
+
+// cases is a set of names of cases. It is a flag.Value.
+type cases map[string]bool
+
+// String implements flag.Value.
+func (c cases) String() string { return strings.Join(sortedKeys(c), ", ") }
+
+// Set implements flag.Value.
+func (c cases) Set(s string) error {
+	c[s] = true
 	return nil
 }
 

@@ -126,6 +126,14 @@ ratio: Basic/9Nodes/batching=on default-sampled/default-all 2.00
 `,
 		},
 
+		{
+			name: "ours alone, if that is said", in: good + strings.ReplaceAll(line(1, "plimsoll", "61"), "Basic", "Slow"),
+			args: []string{"-alone", "Slow/9Nodes", "-min", "Slow/9Nodes plimsoll pods/s=60"},
+			out:  ratiosOf200And300And400 + "figure: Slow/9Nodes plimsoll pods/s 61.00\n",
+		},
+		{name: "ours alone, but others are there", in: line(1, "plimsoll", "1") + line(1, "default-all", "1"), args: []string{"-alone", "Basic/9Nodes"},
+			out: "figure: Basic/9Nodes default-all pods/s 1.00\nfigure: Basic/9Nodes plimsoll pods/s 1.00\n", err: "no result of profile default-sampled in round 1"},
+
 		{name: "nothing", err: "no results"},
 		{name: "no scheduling benchmark", in: "BenchmarkMicro-2 \t 9\t 12 ns/op\nPASS\n", err: "no results"},
 		{name: "a profile is missing", in: line(1, "plimsoll", "1") + line(1, "default-all", "1"), err: "Basic/9Nodes: no result of profile default-sampled in round 1"},

@@ -42,16 +42,18 @@ var comparisons = []comparison{{
 	pairs:    [][2]string{{"plimsoll", "default"}},
 }}
 
-// alone is for a case with figures that was measured of ours only.
+// alone is for a case that was measured of ours only.
 var alone = comparison{profiles: []string{"plimsoll"}}
 
-func comparisonOf(profiles map[string]values) comparison {
+// comparisonOf tells how a case is compared. One with figures may be measured of ours
+// alone, any other only if it is said to be.
+func comparisonOf(profiles map[string]values, saidAlone bool) comparison {
 	for _, c := range comparisons[1:] {
 		if _, found := profiles[c.profiles[1]]; found {
 			return c
 		}
 	}
-	if ours := profiles["plimsoll"]; len(profiles) == 1 && ours.haveFigures() {
+	if ours := profiles["plimsoll"]; len(profiles) == 1 && (saidAlone || ours.haveFigures()) {
 		return alone
 	}
 	return comparisons[0]
@@ -191,18 +193,19 @@ func shortened(line []byte) string {
 }
 
 // ratios compares the medians of all cases. The error names what it misses.
-func (r results) ratios() ([]named, error) {
+func (r results) ratios(saidAlone cases) ([]named, error) {
 	if len(r) == 0 {
 		return nil, fmt.Errorf("no results: the input has no benchmark of a profile with %s", metric)
 	}
 	var ratios []named
 	var errs []error
 	for _, where := range sortedKeys(r) {
-		if err := complete(where, r[where]); err != nil {
+		how := comparisonOf(r[where], saidAlone[where])
+		if err := complete(where, r[where], how.profiles); err != nil {
 			errs = append(errs, err)
 			continue
 		}
-		for _, pair := range comparisonOf(r[where]).pairs {
+		for _, pair := range how.pairs {
 			ratios = append(ratios, named{
 				name:  fmt.Sprintf("%s %s/%s", where, pair[0], pair[1]),
 				value: r[where][pair[0]][metric].median() / r[where][pair[1]][metric].median(),
@@ -213,12 +216,12 @@ func (r results) ratios() ([]named, error) {
 }
 
 // figures returns the medians of all figures, case by case.
-func (r results) figures() []named {
+func (r results) figures(saidAlone cases) []named {
 	var out []named
 	for _, where := range sortedKeys(r) {
 		for _, profile := range sortedKeys(r[where]) {
 			v := r[where][profile]
-			if !v.haveFigures() {
+			if !v.haveFigures() && !saidAlone[where] {
 				continue
 			}
 			name := where + " " + profile + " "
@@ -235,8 +238,9 @@ func (r results) figures() []named {
 	return out
 }
 
-// complete says which profile misses which round that another one has.
-func complete(where string, profiles map[string]values) error {
+// complete says which of the profiles that are compared misses which round that another
+// one has.
+func complete(where string, profiles map[string]values, compared []string) error {
 	rounds := map[string]bool{}
 	for _, v := range profiles {
 		for round := range v[metric] {
@@ -244,7 +248,7 @@ func complete(where string, profiles map[string]values) error {
 		}
 	}
 	var errs []error
-	for _, profile := range comparisonOf(profiles).profiles {
+	for _, profile := range compared {
 		for _, round := range sortedKeys(rounds) {
 			if _, found := profiles[profile][metric][round]; !found {
 				errs = append(errs, fmt.Errorf("%s: no result of profile %s in round %s", where, profile, round))

@@ -24,6 +24,7 @@ import (
 	"plimsoll.dev/scheduler/internal/stack"
 	"plimsoll.dev/scheduler/pkg/plugins"
 	"plimsoll.dev/scheduler/pkg/plugins/archaware"
+	"plimsoll.dev/scheduler/pkg/plugins/topology"
 	"plimsoll.dev/scheduler/pkg/verdict"
 )
 
@@ -123,8 +124,9 @@ func NewControlPlane(ctx context.Context, c *Cluster, s *Scheduler, dir string, 
 		return nil, err
 	}
 	if _, err = st.StartScheduler(ctx, stack.SchedulerOptions{
-		Config:     s.YAML,
-		Plugins:    plugins.Options(plugins.Shared{Recorder: s.Journal, Images: &archaware.Shared{Registries: s.Images}}),
+		Config: s.YAML,
+		Plugins: plugins.Options(plugins.Shared{Recorder: s.Journal, Groups: &topology.Shared{PodGroups: c.PodGroups},
+			Images: &archaware.Shared{Registries: s.Images}}),
 		OnFailure:  e.onFailure,
 		AfterSetup: e.listen,
 	}); err != nil {

@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/kubernetes/pkg/scheduler/apis/config"
+	"sigs.k8s.io/scheduler-plugins/apis/scheduling/v1alpha1"
 
 	"plimsoll.dev/scheduler/internal/journal"
 	"plimsoll.dev/scheduler/internal/offline"
@@ -71,6 +72,8 @@ type Cluster struct {
 	Bound []*v1.Pod
 	// Expected are the UIDs of those that will be submitted.
 	Expected sets.Set[types.UID]
+	// PodGroups are those of scheduler-plugins; nil if the cluster has none.
+	PodGroups []*v1alpha1.PodGroup
 }
 
 // Scheduler is what an engine runs.

@@ -89,7 +89,7 @@ func (o *ExplainOptions) explainOn(ctx context.Context, in *input, c *contestant
 	// again makes the cluster anew, with these objects and pods.
 	again := func(ctx context.Context, objects []runtime.Object, bound, ahead, waiting []*v1.Pod) (*offline.Cluster, error) {
 		scheduler := &Scheduler{Config: c.cfg, YAML: c.yaml, Images: NewEverywhere(in.nodes), Journal: journal.New(), Seed: o.Seed, EveryNode: everyNode}
-		return clusterOf(ctx, &Cluster{Objects: objects, Bound: bound}, scheduler, recorder, ahead, waiting, o.Progress)
+		return clusterOf(ctx, &Cluster{Objects: objects, Bound: bound, PodGroups: in.podGroups}, scheduler, recorder, ahead, waiting, o.Progress)
 	}
 	ahead, waiting := []*v1.Pod(nil), queue
 	if o.InTurn {

@@ -45,7 +45,7 @@ func newMemory(ctx context.Context, c *Cluster, s *Scheduler, recorder verdict.R
 		objects = append(objects, pod)
 	}
 	registry := plugins.Registry(plugins.Shared{Recorder: recorder,
-		Devices: &gpuslice.Shared{EveryNode: s.EveryNode}, Images: &archaware.Shared{Registries: s.Images}})
+		Groups: &topology.Shared{PodGroups: c.PodGroups}, Devices: &gpuslice.Shared{EveryNode: s.EveryNode}, Images: &archaware.Shared{Registries: s.Images}})
 	cluster, err := offline.New(ctx, s.Config, registry, objects...)
 	if err != nil {
 		return nil, err

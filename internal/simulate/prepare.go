@@ -18,6 +18,7 @@ import (
 	corev1helpers "k8s.io/component-helpers/scheduling/corev1"
 	"k8s.io/kubernetes/pkg/features"
 	"k8s.io/kubernetes/pkg/scheduler/apis/config"
+	"sigs.k8s.io/scheduler-plugins/apis/scheduling/v1alpha1"
 
 	"plimsoll.dev/scheduler/internal/replay"
 	"plimsoll.dev/scheduler/internal/schedconfig"
@@ -94,20 +95,26 @@ type input struct {
 	bound   []*v1.Pod
 	// queue are the pods to schedule, in the order in which they come.
 	queue []*v1.Pod
-	notes []string
+	// podGroups are those of scheduler-plugins.
+	podGroups []*v1alpha1.PodGroup
+	notes     []string
 }
 
 // prepare sorts a snapshot's pods into those that have a place and those that want
 // one. Pods of other schedulers are left alone.
 func prepare(s *snapshot.Snapshot, ours *config.KubeSchedulerConfiguration) (*input, error) {
 	in := &input{notes: slices.Clone(s.Notes)}
-	foreign, rules, groups := 0, 0, 0
+	rules, groups := 0, 0
 	for _, object := range s.Objects {
 		switch o := object.(type) {
 		case *v1.Node:
 			in.nodes = append(in.nodes, o)
 		case *unstructured.Unstructured:
-			foreign++
+			group := &v1alpha1.PodGroup{} // the only custom kind that is read
+			if err := runtime.DefaultUnstructuredConverter.FromUnstructured(o.Object, group); err != nil {
+				return nil, fmt.Errorf("PodGroup %s/%s: %w", o.GetNamespace(), o.GetName(), err)
+			}
+			in.podGroups = append(in.podGroups, group)
 			continue
 		case *resourcev1beta2.DeviceTaintRule:
 			if off(features.DRADeviceTaintRules) {
@@ -125,7 +132,6 @@ func prepare(s *snapshot.Snapshot, ours *config.KubeSchedulerConfiguration) (*in
 	if len(in.nodes) == 0 {
 		return nil, errors.New("there are no nodes: want at least one among what is read")
 	}
-	in.note(foreign, "1 object of a custom kind is not simulated", "%d objects of custom kinds are not simulated")
 	in.note(rules, "1 DeviceTaintRule is not taken into account: feature gate DRADeviceTaintRules is off, as by default",
 		"%d DeviceTaintRules are not taken into account: feature gate DRADeviceTaintRules is off, as by default")
 	in.note(groups, "1 PodGroup of scheduling.k8s.io is not taken into account: feature gate GenericWorkload is off, as by default",
@@ -167,7 +173,7 @@ func (in *input) cluster() *Cluster {
 	for _, pod := range in.queue {
 		expected.Insert(pod.UID)
 	}
-	return &Cluster{Objects: in.objects, Bound: in.bound, Expected: expected}
+	return &Cluster{Objects: in.objects, Bound: in.bound, Expected: expected, PodGroups: in.podGroups}
 }
 
 // note adds a line if there is something to count.

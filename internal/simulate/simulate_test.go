@@ -103,6 +103,39 @@ func TestPodsOfOtherSchedulersAreLeftAlone(t *testing.T) {
 	}
 }
 
+// TestPodGroupsSayHowManyBelongTogether: those of scheduler-plugins, as in a cluster that
+// has them; in one that has none, the label is but a name.
+func TestPodGroupsSayHowManyBelongTogether(t *testing.T) {
+	member := func(name, group string) string {
+		return fmt.Sprintf(`
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: %s, namespace: shop, labels: {scheduling.x-k8s.io/pod-group: %s}, annotations: {plimsoll.dev/topology-required: kubernetes.io/hostname}}
+spec: {schedulerName: plimsoll, containers: [{name: c, image: example.test/c:1, resources: {requests: {cpu: 500m}}}]}
+`, name, group)
+	}
+	group := func(name string, members int) string {
+		return fmt.Sprintf("\n---\n{apiVersion: scheduling.x-k8s.io/v1alpha1, kind: PodGroup, metadata: {name: %s, namespace: shop}, spec: {minMember: %d}}\n", name, members)
+	}
+	pods := twoNodes + member("few-1", "few") + member("few-2", "few") + member("lost", "lost") + member("two-1", "two") + member("two-2", "two")
+	for _, engine := range []string{InMemory, InControlPlane} {
+		r := run(t, readText(t, pods+group("few", 3)+group("two", 2)), engine)
+		got := strings.Split(where(r), "\n")
+		for i, want := range []string{"few-1 Pending waiting for group few: 2 of its 3 pods exist (PodGroup shop/few)", "few-2 Pending", "lost Pending", "two-1 Running n-", "two-2 Running n-"} {
+			if len(got) != 5 || !strings.HasPrefix(got[i], want) {
+				t.Errorf("%s: got\n%s\nwant %q as number %d", engine, where(r), want, i+1)
+			}
+		}
+		if want := "PodGroup shop/lost does not exist"; !strings.Contains(where(r), want) {
+			t.Errorf("%s: got\n%s\nwant %q", engine, where(r), want)
+		}
+		if without := run(t, readText(t, pods), engine); without.Summary.Running != 5 {
+			t.Errorf("%s: without PodGroups got\n%s\nwant all to run", engine, where(without))
+		}
+	}
+}
+
 // TestGPUsAreDrawnAsTheyAreTaken: slices on their grid, shares by what they take,
 // and units of a device plugin.
 func TestGPUsAreDrawnAsTheyAreTaken(t *testing.T) {

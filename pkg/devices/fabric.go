@@ -61,21 +61,19 @@ func (m *Model) selectionFor(list []*resourceapi.ResourceSlice) *selection {
 	return sole
 }
 
-// fabricOf finds what nodes with this key reach of pools that they share, as if it
+// fabricOf finds what nodes of this reach have of pools that they share, as if it
 // were a node of its own: all of them are served from it alike. A pool that cannot
 // be planned for makes the fabric obscure.
-func (m *Model) fabricOf(key string) *node {
-	if known := m.fabrics[key]; known != nil {
+func (m *Model) fabricOf(r *reach) *node {
+	if known := m.fabrics[r.key]; known != nil {
 		return known
 	}
 	if m.fabricPools > maxFabricPools {
 		m.forgetFabrics()
 	}
 	f := &node{fabric: true, version: m.tick()}
-	for i, s := range m.seats {
-		if key[i] != '1' {
-			continue
-		}
+	for _, seat := range r.seats {
+		s := m.seats[seat]
 		s.fabrics = append(s.fabrics, f)
 		for _, e := range s.entries {
 			if len(e.selections) > 1 && slices.Contains(f.entries, e) {
@@ -89,7 +87,7 @@ func (m *Model) fabricOf(key string) *node {
 		}
 	}
 	f.arrange()
-	m.fabrics[key] = f
+	m.fabrics[r.key] = f
 	m.fabricPools += 1 + len(f.entries)
 	return f
 }
@@ -130,12 +128,13 @@ func (v *View) shared(node *v1.Node, part requests) *planned {
 	if v.m.sharing != v.sharing {
 		return nil
 	}
-	at := fabricPlan{v.m.reachOf(node).key, part}
+	reached := v.m.reachOf(node)
+	at := fabricPlan{reached.key, part}
 	if known := v.fabrics[at]; known != nil {
 		return known
 	}
 	v.m.budget = v.budget
-	p := v.m.planPart(v.m.fabricOf(at.key), v.shape, v.worth, part)
+	p := v.m.planPart(v.m.fabricOf(reached), v.shape, v.worth, part)
 	v.budget = v.m.budget
 	if v.fabrics == nil {
 		v.fabrics = map[fabricPlan]*planned{}

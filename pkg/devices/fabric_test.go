@@ -2,6 +2,7 @@ package devices
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	v1 "k8s.io/api/core/v1"
@@ -349,4 +350,81 @@ func BenchmarkFabric(b *testing.B) {
 			ask(b, s.slices, &s.allocated)
 		}
 	})
+}
+
+// TestSelectionsAreFoundByTheirLandmarks: whatever labels a selector names, a node is
+// found to be included if and only if the selector matches it.
+func TestSelectionsAreFoundByTheirLandmarks(t *testing.T) {
+	term := func(requirements ...v1.NodeSelectorRequirement) v1.NodeSelectorTerm {
+		return v1.NodeSelectorTerm{MatchExpressions: requirements}
+	}
+	rack := func(operator v1.NodeSelectorOperator, values ...string) v1.NodeSelectorRequirement {
+		return v1.NodeSelectorRequirement{Key: "rack", Operator: operator, Values: values}
+	}
+	row := v1.NodeSelectorRequirement{Key: "row", Operator: v1.NodeSelectorOpIn, Values: []string{"1"}}
+	named := v1.NodeSelectorTerm{MatchFields: []v1.NodeSelectorRequirement{{Key: "metadata.name", Operator: v1.NodeSelectorOpIn, Values: []string{"bare"}}}}
+	selectors := [][]v1.NodeSelectorTerm{
+		{term(rack(v1.NodeSelectorOpIn, "a", "b"))},
+		{term(rack(v1.NodeSelectorOpIn, "a", "b"), row)},
+		{term(rack(v1.NodeSelectorOpIn, "a")), term(row)}, // either
+		{term(rack(v1.NodeSelectorOpIn, "a")), term(rack(v1.NodeSelectorOpDoesNotExist))},
+		{term(rack(v1.NodeSelectorOpNotIn, "a"))},
+		{term(rack(v1.NodeSelectorOpIn, ""))},
+		{named},
+		{named, term(row)},
+		{term()}, // includes nothing
+		{{MatchFields: []v1.NodeSelectorRequirement{{Key: "metadata.name", Operator: v1.NodeSelectorOpNotIn, Values: []string{"bare"}}}}},
+	}
+	s := newScene(t, "resourceslices-a30-2x-dynamic-mig")
+	s.slices = nil
+	for i, terms := range selectors {
+		s.ports(fmt.Sprint("ports-", i), func(spec *resourceapi.ResourceSliceSpec) {
+			spec.NodeSelector = &v1.NodeSelector{NodeSelectorTerms: terms}
+		}, "port")
+	}
+	s.ports("by-name", func(spec *resourceapi.ResourceSliceSpec) { spec.NodeName = ptr.To("bare") }, "port")
+	s.ports("per-device", func(spec *resourceapi.ResourceSliceSpec) {
+		spec.PerDeviceNodeSelection = ptr.To(true)
+		spec.Devices[0].NodeName = ptr.To("bare")
+		spec.Devices = append(spec.Devices, resourceapi.Device{Name: "port-2", NodeName: ptr.To("other")})
+	}, "port")
+	s.ports("everywhere", everywhere, "port")
+	s.model.Refresh(s.slices)
+	for _, name := range []string{"bare", "other", "third"} {
+		for _, labels := range []map[string]string{nil, {"rack": "a"}, {"rack": "b"}, {"rack": ""}, {"rack": "c", "row": "1"}, {"rack": "a", "row": "1"}, {"row": "2"}} {
+			node := &v1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels}}
+			var want []int
+			for _, each := range s.model.seats {
+				if each.includes(node) {
+					want = append(want, each.seat)
+				}
+			}
+			if got := s.model.reachOf(node).seats; !slices.Equal(got, want) {
+				t.Errorf("%s with labels %v reaches selections %v, want %v", name, labels, got, want)
+			}
+		}
+	}
+	if got := len(s.model.seats); got != len(selectors)+3 {
+		t.Errorf("%d selections, want %d", got, len(selectors)+3)
+	}
+}
+
+// BenchmarkReach is what is paid after something was published of pools that each have
+// a rack of their own, 1,000 of them, for asking the 1,000 nodes that are in them.
+func BenchmarkReach(b *testing.B) {
+	s := newScene(b, "resourceslices-a30-2x-dynamic-mig")
+	s.slices = nil
+	nodes := make([]*v1.Node, 1000)
+	for i := range nodes {
+		nodes[i] = racked(fmt.Sprintf("node-%04d", i), fmt.Sprint(i))
+		s.ports(fmt.Sprintf("ports-%04d", i), inRack(v1.NodeSelectorOpIn, fmt.Sprint(i)), "port")
+	}
+	s.model.Refresh(s.slices)
+	b.ReportAllocs()
+	for b.Loop() {
+		s.model.seat()
+		for _, n := range nodes {
+			s.model.reachOf(n)
+		}
+	}
 }

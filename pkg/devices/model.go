@@ -29,9 +29,12 @@ type Model struct {
 	order     []*entry // as handed to the allocator
 	foreign   []*entry // those of them that are not on one node alone
 	// selections are the nodes that these are for, by what they say, seats the same
-	// in their order, and reaches the nodes that were judged.
+	// in their order, and reaches the nodes that were judged. A selection is found by
+	// its landmarks, or is among those that may be anywhere.
 	selections map[string]*selection
 	seats      []*selection
+	landmarks  map[landmark][]*selection
+	anywhere   []*selection
 	reaches    map[string]*reach
 	// fabrics are the pools that nodes share, by what these reach; counted are the names
 	// of such pools that have counters.

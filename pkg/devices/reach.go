@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 
 	v1 "k8s.io/api/core/v1"
 	resourceapi "k8s.io/api/resource/v1"
@@ -18,6 +19,9 @@ type selection struct {
 	// all: every node, be it that a slice says so or that its selector cannot be
 	// read. The allocator looks again.
 	all bool
+	// landmarks are labels of which every node has one that is included; none if no
+	// labels tell.
+	landmarks []landmark
 	// seat is its place among all selections; entries are the pools that say so, and
 	// fabrics those that have them.
 	seat    int
@@ -35,12 +39,48 @@ func (s *selection) includes(node *v1.Node) bool {
 	return s.name == node.Name
 }
 
+// landmark is a label of nodes with its value, or a node's name, which has no key.
+type landmark struct{ label, value string }
+
+// landmarksOf finds for each term of a selector the labels of which a node must have
+// one. It reports false if there is a term that does not say: nodes must then be asked.
+func landmarksOf(selector *v1.NodeSelector) ([]landmark, bool) {
+	var out []landmark
+	for i := range selector.NodeSelectorTerms {
+		term := &selector.NodeSelectorTerms[i]
+		at, label := fewest(term.MatchFields), "" // the only field of nodes is their name
+		if at == nil {
+			if at = fewest(term.MatchExpressions); at == nil {
+				return nil, false
+			}
+			label = at.Key
+		}
+		for _, value := range at.Values {
+			out = append(out, landmark{label, value})
+		}
+	}
+	return out, true
+}
+
+// fewest is the requirement that names the fewest values which are allowed; nil if
+// there is none.
+func fewest(of []v1.NodeSelectorRequirement) *v1.NodeSelectorRequirement {
+	var out *v1.NodeSelectorRequirement
+	for i := range of {
+		if r := &of[i]; r.Operator == v1.NodeSelectorOpIn && (out == nil || len(r.Values) < len(out.Values)) {
+			out = r
+		}
+	}
+	return out
+}
+
 // reach is which selections include a node.
 type reach struct {
 	// labelled is the node as it was judged: informers replace what changes.
 	labelled *v1.Node
-	// key has one digit for each selection.
-	key string
+	// seats are those of the selections, in their order, and key is the same as text.
+	seats []int
+	key   string
 }
 
 // maxReaches bounds how many nodes are remembered: beyond, it begins anew.
@@ -80,6 +120,7 @@ func (m *Model) selectionOf(name *string, all *bool, selector *v1.NodeSelector) 
 	switch {
 	case name != nil && *name != "":
 		made.name, key = *name, "name "+*name
+		made.landmarks = []landmark{{"", *name}}
 	case all != nil && *all:
 		made.all = true
 	case selector != nil:
@@ -90,6 +131,8 @@ func (m *Model) selectionOf(name *string, all *bool, selector *v1.NodeSelector) 
 		}
 		if made.all = err != nil; made.all {
 			key = "all"
+		} else {
+			made.landmarks, _ = landmarksOf(selector)
 		}
 	default:
 		return nil
@@ -104,8 +147,8 @@ func (m *Model) selectionOf(name *string, all *bool, selector *v1.NodeSelector) 
 // seat numbers the selections of the pools as they are now, and forgets the others
 // and which nodes they included.
 func (m *Model) seat() {
-	m.seats = m.seats[:0:0]
-	m.reaches = map[string]*reach{}
+	m.seats, m.anywhere = m.seats[:0:0], m.anywhere[:0:0]
+	m.reaches, m.landmarks = map[string]*reach{}, map[landmark][]*selection{}
 	seated := map[*selection]bool{}
 	for _, e := range m.foreign {
 		for _, s := range e.selections {
@@ -113,6 +156,12 @@ func (m *Model) seat() {
 				seated[s] = true
 				s.seat, s.entries = len(m.seats), nil
 				m.seats = append(m.seats, s)
+				for _, at := range s.landmarks {
+					m.landmarks[at] = append(m.landmarks[at], s)
+				}
+				if len(s.landmarks) == 0 {
+					m.anywhere = append(m.anywhere, s)
+				}
 			}
 			s.entries = append(s.entries, e)
 		}
@@ -133,14 +182,26 @@ func (m *Model) reachOf(node *v1.Node) *reach {
 	if len(m.reaches) >= maxReaches {
 		clear(m.reaches)
 	}
-	key := make([]byte, len(m.seats))
-	for i, s := range m.seats {
-		key[i] = '0'
-		if s.includes(node) {
-			key[i] = '1'
+	out := &reach{labelled: node}
+	ask := func(those []*selection) {
+		for _, s := range those {
+			if s.includes(node) {
+				out.seats = append(out.seats, s.seat)
+			}
 		}
 	}
-	out := &reach{labelled: node, key: string(key)}
+	ask(m.anywhere)
+	ask(m.landmarks[landmark{"", node.Name}])
+	for label, value := range node.Labels {
+		ask(m.landmarks[landmark{label, value}])
+	}
+	slices.Sort(out.seats)
+	out.seats = slices.Compact(out.seats) // one with several terms has several landmarks
+	var key []byte
+	for _, seat := range out.seats {
+		key = append(strconv.AppendInt(key, int64(seat), 10), ' ')
+	}
+	out.key = string(key)
 	m.reaches[node.Name] = out
 	return out
 }

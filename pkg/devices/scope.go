@@ -43,7 +43,7 @@ func (v *View) scope(node *v1.Node, natural bool) *Scope {
 	own, reaching := v.ownScope(out, node.Name, natural)
 	inOrder := map[*pool][]*resourceapi.ResourceSlice{}
 	if len(m.foreign) > 0 {
-		f := m.fabricOf(m.reachOf(node).key)
+		f := m.fabricOf(m.reachOf(node))
 		var others *planned
 		if !natural {
 			others = v.sharedScope(out, node, own, f)

@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/cache"
 	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/scheduler-plugins/apis/scheduling/v1alpha1"
@@ -36,7 +37,7 @@ const (
 
 // crd follows the PodGroups of scheduler-plugins.
 type crd struct {
-	client   versioned.Interface
+	client   versioned.Interface // nil if all there are were given
 	every    time.Duration
 	clock    clock.Clock
 	onChange func(namespace, id string)
@@ -68,6 +69,17 @@ func newCRD(options *Options) (*crd, error) {
 		return nil, fmt.Errorf("making a client for PodGroups: %w", err)
 	}
 	return &crd{client: client, every: options.DiscoverEvery, clock: options.Clock, onChange: options.OnChange, state: unknown, since: options.Clock.Now()}, nil
+}
+
+// newGiven is one that has read all there is.
+func newGiven(options *Options) (*crd, error) {
+	all := cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc})
+	for _, group := range options.Given {
+		if err := all.Add(group); err != nil {
+			return nil, fmt.Errorf("noting PodGroup %s: %w", klog.KObj(group), err)
+		}
+	}
+	return &crd{clock: options.Clock, onChange: options.OnChange, state: read, lister: listers.NewPodGroupLister(all)}, nil
 }
 
 // known returns what lists PodGroups; nil if they are not served, or not known,

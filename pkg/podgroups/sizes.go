@@ -48,6 +48,9 @@ type Options struct {
 	Informers informers.SharedInformerFactory
 	// Config reaches the API server; nil: no PodGroups of scheduler-plugins.
 	Config *rest.Config
+	// Given are all PodGroups of scheduler-plugins that there are, for simulations: no
+	// API server is asked for any; nil to ask.
+	Given []*v1alpha1.PodGroup
 	// Native: the API server serves native PodGroups, and the gates are on.
 	Native bool
 	// DiscoverEvery is how often it is looked whether PodGroups are served; 10 s
@@ -67,7 +70,7 @@ type Sizes struct {
 	owners owners
 	unseen *unseen
 	native schedulinglisters.PodGroupLister // nil if the API server has none
-	crd    *crd                             // nil without a Config
+	crd    *crd                             // nil if no PodGroups are given or asked for
 }
 
 // New registers informers; call it before they are started.
@@ -93,7 +96,12 @@ func New(options Options) (*Sizes, error) {
 		}
 		s.native = groups.Lister()
 	}
-	if options.Config != nil {
+	switch {
+	case options.Given != nil:
+		if s.crd, err = newGiven(&options); err != nil {
+			return nil, err
+		}
+	case options.Config != nil:
 		if s.crd, err = newCRD(&options); err != nil {
 			return nil, err
 		}
@@ -106,7 +114,7 @@ func New(options Options) (*Sizes, error) {
 func (s *Sizes) Run(ctx context.Context) {
 	var all sync.WaitGroup
 	defer all.Wait()
-	if s.crd != nil {
+	if s.crd != nil && s.crd.client != nil {
 		all.Go(func() { s.crd.run(ctx) })
 	}
 	s.unseen.run(ctx)

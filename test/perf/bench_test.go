@@ -51,8 +51,9 @@ func benchmark(b *testing.B, v variant) {
 			continue
 		}
 		for round := range rounds {
-			for i := range profiles {
-				p := profiles[(round+i)%len(profiles)]
+			those := v.profiles(r)
+			for i := range those {
+				p := those[(round+i)%len(those)]
 				testCase["name"] = fmt.Sprintf("%s/%s/round=%d/profile=%s", r.testCase, v.title(r), round+1, p.name)
 				runCase(b, folder, testCase, configs[p.name])
 			}

@@ -9,6 +9,9 @@ type row struct {
 	short sizes
 }
 
+// String is CASE/WORKLOAD.
+func (r row) String() string { return r.testCase + "/" + r.workload }
+
 // sizes are values for parameters of a workload.
 type sizes map[string]int
 
@@ -48,6 +51,23 @@ var table = []row{
 	{"dra/extendedresource", "ExtendedResource_50Classes", "5000pods_500nodes", nil},
 	{"dra/extendedresource", "ImplicitExtendedResource_25Classes", "2000pods_200nodes", nil},
 	{"dra/extendedresource", "ImplicitExtendedResource_25Classes", "5000pods_500nodes", nil},
+}
+
+// stretched are sizes for BenchmarkFull of workloads, by CASE/WORKLOAD, that at upstream's
+// own end before a throughput can be sampled.
+var stretched = map[string]sizes{
+	"FirstAvailable/fast_QueueingHintsEnabled":            {"nodesWithDRA": 200, "maxClaimsPerNode": 10, fixedPods: 1500},
+	"DeviceTaintToleration/fast_QueueingHintsEnabled":     {"nodesWithDRA": 200, "maxClaimsPerNode": 10, "measurePods": 1500},
+	"PartitionableBacktracking/fast_QueueingHintsEnabled": {"nodesWithDRA": 10, "resourceSlices": 400, "measurePods": 400},
+}
+
+// oursAlone are workloads, by CASE/WORKLOAD, that upstream's profiles are too slow for: of
+// the first two they schedule no pod in the seconds that are measured, which scheduler_perf
+// takes for a failure, and the last they do not finish in minutes.
+var oursAlone = map[string]bool{
+	"Partitionable/2000pods_100nodes":                     true,
+	"ConsumableCapacity/2000pods_100nodes":                true,
+	"PartitionableBacktracking/fast_QueueingHintsEnabled": true,
 }
 
 // unmeasured are upstream's test cases with claims that are not in the table, and why.

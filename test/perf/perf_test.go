@@ -61,6 +61,34 @@ func TestEveryRowIsAWorkloadOfUpstreams(t *testing.T) {
 	}
 }
 
+// TestExceptionsAreOfTheTable: what is said of a workload is of one that is run.
+func TestExceptionsAreOfTheTable(t *testing.T) {
+	full := variant{}
+	left := len(stretched) + len(oursAlone)
+	for _, r := range table {
+		if stretched[r.String()] != nil {
+			left--
+			if got := full.title(r); got != r.workload+"_Stretched" {
+				t.Errorf("%s: its title is %q, want it marked", r, got)
+			}
+		}
+		want := len(profiles)
+		if oursAlone[r.String()] {
+			left--
+			want = 1
+		}
+		if got := full.profiles(r); len(got) != want || !slices.ContainsFunc(got, func(p profile) bool { return p.name == "plimsoll" }) {
+			t.Errorf("%s: runs with %d profiles, want %d with ours among them", r, len(got), want)
+		}
+		if r.short != nil && len(variant{short: true}.profiles(r)) != len(profiles) {
+			t.Errorf("%s: at sizes for CI some profiles are left out", r)
+		}
+	}
+	if left != 0 {
+		t.Errorf("%d exceptions are of no row", left)
+	}
+}
+
 // TestNoWorkloadWithClaimsIsLeftOut: of every test case of upstream's, all workloads are
 // in the table but those that are too short to measure while there are longer ones, and
 // those that emulate an older release.
@@ -131,17 +159,15 @@ func checkTestCase(t *testing.T, testCase object, r row, v variant) {
 	}
 
 	params := workload["params"].(object)
-	if v.short {
-		for name, want := range r.short {
-			if name == fixedPods {
-				if !strings.Contains(string(raw), fmt.Sprintf("count: %d\n", want)) {
-					t.Errorf("%s: want %d:\n%s", name, want, raw)
-				}
-				continue
+	for name, want := range v.sizes(r) {
+		if name == fixedPods {
+			if !strings.Contains(string(raw), fmt.Sprintf("count: %d\n", want)) {
+				t.Errorf("%s: want %d:\n%s", name, want, raw)
 			}
-			if params[name] != want {
-				t.Errorf("%s: want %d, got %v", name, want, params[name])
-			}
+			continue
+		}
+		if params[name] != want {
+			t.Errorf("%s: want %d, got %v", name, want, params[name])
 		}
 	}
 	var defined []string

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"sigs.k8s.io/yaml"
@@ -43,12 +44,31 @@ func (v variant) runs(r row, workload object) bool {
 	return (!v.short || r.short != nil) && (!v.batching || gates["SchedulerQueueingHints"] != false)
 }
 
+// sizes are those that are not upstream's; nil if all are.
+func (v variant) sizes(r row) sizes {
+	if v.short {
+		return r.short
+	}
+	return stretched[r.String()]
+}
+
 // title is the name of the row's workload, marked if its sizes are not upstream's.
 func (v variant) title(r row) string {
-	if v.short {
+	switch {
+	case v.short:
 		return r.workload + "_Short"
+	case v.sizes(r) != nil:
+		return r.workload + "_Stretched"
 	}
 	return r.workload
+}
+
+// profiles are those that the row is run with.
+func (v variant) profiles(r row) []profile {
+	if !v.short && oursAlone[r.String()] {
+		return slices.DeleteFunc(slices.Clone(profiles), func(p profile) bool { return p.name != "plimsoll" })
+	}
+	return profiles
 }
 
 // String is the last part of a result's name.
@@ -91,9 +111,7 @@ func (u upstream) testCase(r row, v variant) (object, error) {
 		return nil, fmt.Errorf("%s: %s/%s: %w", file, r.testCase, r.workload, err)
 	}
 	testCase["workloads"] = []any{workload}
-	if v.short {
-		fixedCount(testCase, r.short)
-	}
+	fixedCount(testCase, v.sizes(r))
 	// What scheduler_perf filters by; the table has chosen already.
 	testCase["labels"] = []any{"performance", "short"}
 	absolutePaths(testCase, folder)
@@ -113,11 +131,8 @@ func (v variant) adapt(r row, workload object) error {
 		gates["OpportunisticBatching"] = true
 		workload["featureGates"] = gates
 	}
-	if !v.short {
-		return nil
-	}
 	params, _ := workload["params"].(object)
-	for name, size := range r.short {
+	for name, size := range v.sizes(r) {
 		if name == fixedPods {
 			continue
 		}
@@ -133,8 +148,8 @@ func (v variant) adapt(r row, workload object) error {
 // case instead of in a parameter: too few to measure.
 const fixedPods = "createPods.count"
 
-func fixedCount(testCase object, short sizes) {
-	size, found := short[fixedPods]
+func fixedCount(testCase object, instead sizes) {
+	size, found := instead[fixedPods]
 	if !found {
 		return
 	}

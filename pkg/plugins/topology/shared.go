@@ -8,6 +8,7 @@ import (
 	"k8s.io/client-go/informers"
 	fwk "k8s.io/kube-scheduler/framework"
 	"k8s.io/kubernetes/pkg/features"
+	"sigs.k8s.io/scheduler-plugins/apis/scheduling/v1alpha1"
 
 	"plimsoll.dev/scheduler/pkg/gang"
 	"plimsoll.dev/scheduler/pkg/intent"
@@ -22,6 +23,10 @@ type book = gang.Book[intent.GroupKey]
 // must leave the room that another holds for a group. The zero value is ready for
 // use.
 type Shared struct {
+	// PodGroups are all that scheduler-plugins has, for simulations; nil to ask the API
+	// server. It is set before the first plugin is made.
+	PodGroups []*v1alpha1.PodGroup
+
 	mu       sync.Mutex
 	book     *book
 	edges    map[informers.SharedInformerFactory]*edges
@@ -52,7 +57,7 @@ func (s *Shared) join(p *Topology, args *Args, handle fwk.Handle) (start func(),
 			return nil, err
 		}
 		e.sizes, err = podgroups.New(podgroups.Options{
-			Informers: factory, Config: handle.KubeConfig(), DiscoverEvery: args.podGroupPoll(),
+			Informers: factory, Config: handle.KubeConfig(), Given: s.PodGroups, DiscoverEvery: args.podGroupPoll(),
 			Native:   utilfeature.DefaultFeatureGate.Enabled(features.GenericWorkload),
 			OnChange: func(namespace, _ string) { s.each(func(p *Topology) { p.sizesChanged(namespace) }) },
 		})
