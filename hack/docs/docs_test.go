@@ -3,12 +3,14 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"plimsoll.dev/scheduler/internal/testkit"
+	"plimsoll.dev/scheduler/pkg/verdict"
 )
 
 // TestPagesAreUpToDate keeps pages and code from drifting apart.
@@ -126,3 +128,38 @@ type Part struct {
 	Name string ` + "`json:\"name\"`" + `
 }
 `
+
+// TestEveryEventIsDocumented: plugins emit events by their names in the table, and all
+// of these.
+func TestEveryEventIsDocumented(t *testing.T) {
+	root := testkit.RepoRoot(t)
+	files, err := filepath.Glob(filepath.Join(root, "pkg", "*", "*", "*.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	calls, code := 0, strings.Builder{}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		code.Write(text)
+		for _, call := range regexp.MustCompile(`\.Eventf\([^\n]*`).FindAllString(string(text), -1) {
+			calls++
+			if !regexp.MustCompile(`v1\.EventType\w+, string\((verdict\.\w+|event)\), `).MatchString(call) {
+				t.Errorf("%s: %s: want an event of package verdict", file, call)
+			}
+		}
+	}
+	if calls < 3 {
+		t.Errorf("%d events are emitted, want those of ArchAware and Topology among them", calls)
+	}
+	for _, e := range verdict.Events() {
+		if !strings.Contains(code.String(), "verdict."+string(e.Event)) {
+			t.Errorf("event %s is in the table, but nobody emits it", e.Event)
+		}
+	}
+}

@@ -11,7 +11,10 @@ import (
 	authorizationv1 "k8s.io/api/authorization/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	utilfeature "k8s.io/apiserver/pkg/util/feature"
+	featuregatetesting "k8s.io/component-base/featuregate/testing"
 	"k8s.io/component-helpers/auth/rbac/validation"
+	"k8s.io/kubernetes/pkg/features"
 	"k8s.io/kubernetes/plugin/pkg/auth/authorizer/rbac/bootstrappolicy"
 
 	"plimsoll.dev/scheduler/internal/schedconfig"
@@ -34,20 +37,37 @@ func TestShippedPermissionsCoverUpstreams(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	covers(t, "manifests/base/rbac.yaml", shipped.Rules)
+
+	if _, err := c.Apply(t.Context(), testkit.RepoFile(t, "manifests/extras/feature-gates.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	more, err := c.client.RbacV1().ClusterRoles().Get(t.Context(), "plimsoll-scheduler-feature-gates", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	featuregatetesting.SetFeatureGatesDuringTest(t, utilfeature.DefaultFeatureGate, featuregatetesting.FeatureOverrides{
+		features.GenericWorkload: true, features.DRADeviceTaintRules: true})
+	covers(t, "manifests/extras/feature-gates.yaml and base/rbac.yaml", slices.Concat(shipped.Rules, more.Rules))
+}
+
+// covers compares with what the API server would grant now.
+func covers(t *testing.T, files string, rules []rbacv1.PolicyRule) {
+	t.Helper()
 	for _, role := range bootstrappolicy.ClusterRoles() {
 		if role.Name != "system:kube-scheduler" && role.Name != "system:volume-scheduler" {
 			continue
 		}
-		rules := slices.DeleteFunc(slices.Clone(role.Rules), func(r rbacv1.PolicyRule) bool {
+		wanted := slices.DeleteFunc(slices.Clone(role.Rules), func(r rbacv1.PolicyRule) bool {
 			// Leases are granted in our own namespace; replica sets have left
 			// the extensions group long ago.
 			return slices.Contains(r.APIGroups, "coordination.k8s.io")
 		})
-		for i := range rules {
-			rules[i].APIGroups = slices.DeleteFunc(slices.Clone(rules[i].APIGroups), func(g string) bool { return g == "extensions" })
+		for i := range wanted {
+			wanted[i].APIGroups = slices.DeleteFunc(slices.Clone(wanted[i].APIGroups), func(g string) bool { return g == "extensions" })
 		}
-		if ok, missing := validation.Covers(shipped.Rules, rules); !ok {
-			t.Errorf("manifests/base/rbac.yaml lacks, of %s: %v", role.Name, missing)
+		if ok, missing := validation.Covers(rules, wanted); !ok {
+			t.Errorf("%s lacks, of %s: %v", files, role.Name, missing)
 		}
 	}
 }

@@ -42,14 +42,20 @@ var (
 	theirs = profile{"default", []byte("{apiVersion: kubescheduler.config.k8s.io/v1, kind: KubeSchedulerConfiguration}"), v1.DefaultSchedulerName}
 )
 
-// configFile writes the configuration with a client of the kubeconfig, not held
-// back by a rate limit, and without a lease into a folder.
+// configFile writes the configuration with a client of the kubeconfig and without a lease
+// into a folder. Where the configuration says nothing of rates, as the default one, the
+// client is not held back by any.
 func (p profile) configFile(folder, kubeconfig string) (string, error) {
 	var config map[string]any
 	if err := yaml.Unmarshal(p.config, &config); err != nil {
 		return "", fmt.Errorf("profile %s: %w", p.name, err)
 	}
-	config["clientConnection"] = map[string]any{"kubeconfig": kubeconfig, "qps": -1}
+	connection, _ := config["clientConnection"].(map[string]any)
+	if connection == nil {
+		connection = map[string]any{"qps": -1}
+	}
+	connection["kubeconfig"] = kubeconfig
+	config["clientConnection"] = connection
 	config["leaderElection"] = map[string]any{"leaderElect": false}
 	text, err := yaml.Marshal(config)
 	if err != nil {

@@ -74,6 +74,7 @@ func ConfigOf(p replay.Policy) string {
 	if err := yaml.Unmarshal(p.Config, &config); err != nil {
 		return Digest(p.Config)
 	}
+	delete(config, "clientConnection") // how often a server may be asked, of which there is none
 	profiles, _, _ := unstructured.NestedSlice(config, "profiles")
 	for _, profile := range profiles {
 		fields, _ := profile.(map[string]any)

@@ -11,13 +11,6 @@ import (
 	"plimsoll.dev/scheduler/pkg/verdict"
 )
 
-// Reasons of the events on pods that were scheduled without knowing, or against,
-// what their images are built for.
-const (
-	assumedEvent = "ImagePlatformsAssumed"
-	againstEvent = "ImagePlatformsOverruled"
-)
-
 // report counts the placement and says what decided the architecture, unless the
 // cluster has only one.
 func (p *ArchAware) report(ctx context.Context, r *request, pod *v1.Pod, nodeName string) {
@@ -32,9 +25,9 @@ func (p *ArchAware) report(ctx context.Context, r *request, pod *v1.Pod, nodeNam
 		return
 	}
 	klog.FromContext(ctx).V(3).Info("Chose architecture", "pod", klog.KObj(pod), "node", nodeName, "reason", reason.Message)
-	if event := map[verdict.Code]string{verdict.ArchAssumed: assumedEvent, verdict.ArchAgainstImages: againstEvent}[reason.Code]; event != "" &&
-		p.told.First(pod.Namespace+" "+event+" "+about) {
-		p.handle.EventRecorder().Eventf(pod, nil, v1.EventTypeWarning, event, "Scheduling", "%s", reason.Message)
+	if event := map[verdict.Code]verdict.Event{verdict.ArchAssumed: verdict.ImagePlatformsAssumed, verdict.ArchAgainstImages: verdict.ImagePlatformsOverruled}[reason.Code]; event != "" &&
+		p.told.First(pod.Namespace+" "+string(event)+" "+about) {
+		p.handle.EventRecorder().Eventf(pod, nil, v1.EventTypeWarning, string(event), "Scheduling", "%s", reason.Message)
 	}
 	if p.recorder != nil {
 		p.recorder.Placed(pod.Namespace, pod.Name, string(pod.UID), nodeName, reason)

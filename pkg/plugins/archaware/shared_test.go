@@ -14,6 +14,7 @@ import (
 	"plimsoll.dev/scheduler/pkg/arch"
 	"plimsoll.dev/scheduler/pkg/intent"
 	"plimsoll.dev/scheduler/pkg/inventory"
+	"plimsoll.dev/scheduler/pkg/verdict"
 )
 
 // Users name images, and images name registries: the metric must not grow with
@@ -161,8 +162,8 @@ func TestPodsThatPullWithDifferentSecretsAskForThemselves(t *testing.T) {
 
 func TestEveryEventIsInTheGuide(t *testing.T) {
 	guide := string(testkit.RepoFile(t, "docs/guide/architectures.md"))
-	for _, event := range []string{assumedEvent, againstEvent} {
-		if !strings.Contains(guide, "`"+event+"`") {
+	for _, event := range []verdict.Event{verdict.ImagePlatformsAssumed, verdict.ImagePlatformsOverruled} {
+		if !strings.Contains(guide, "`"+string(event)+"`") {
 			t.Errorf("the guide does not say what event %s is", event)
 		}
 	}

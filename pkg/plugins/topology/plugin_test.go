@@ -10,6 +10,7 @@ import (
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 
 	"plimsoll.dev/scheduler/internal/testkit"
+	"plimsoll.dev/scheduler/pkg/verdict"
 )
 
 func TestAPodThatAsksNothingCostsNothing(t *testing.T) {
@@ -264,8 +265,8 @@ func TestDroppedHintsAreToldAtTheService(t *testing.T) {
 
 func TestTheGuideNamesEveryEvent(t *testing.T) {
 	guide := string(testkit.RepoFile(t, "docs/guide/topology.md"))
-	for _, event := range []string{hintsEvent, waitingEvent} {
-		if !strings.Contains(guide, "`"+event+"`") {
+	for _, event := range []verdict.Event{verdict.TopologyHintsDropped, verdict.GroupHeldBack} {
+		if !strings.Contains(guide, "`"+string(event)+"`") {
 			t.Errorf("the guide does not say what event %s is", event)
 		}
 	}

@@ -16,14 +16,6 @@ import (
 	"plimsoll.dev/scheduler/pkg/zone"
 )
 
-// The reasons of events.
-const (
-	// hintsEvent: a Service loses its same-zone hints.
-	hintsEvent = "TopologyHintsDropped"
-	// waitingEvent: a group is held back.
-	waitingEvent = "GroupHeldBack"
-)
-
 // checkHints says at Services that ask for same-zone hints, and have pods of ours,
 // when the control plane does not set them for as many endpoints as they have. A
 // count must stand for a while first: Services that grow pass through others.
@@ -58,7 +50,7 @@ func (p *Topology) tellHints(service *v1.Service, endpoints int64, cpu []int64) 
 		kept = fmt.Sprintf("%d or %d", fewer, more)
 	}
 	reason := verdict.Say(verdict.HintsDropped, "service", service.Name, "endpoints", endpoints, "zones", len(cpu), "kept", kept)
-	p.handle.EventRecorder().Eventf(service, nil, v1.EventTypeWarning, hintsEvent, "Scheduling", "%s", reason.Message)
+	p.handle.EventRecorder().Eventf(service, nil, v1.EventTypeWarning, string(verdict.TopologyHintsDropped), "Scheduling", "%s", reason.Message)
 	metrics.HintsDropped.WithLabelValues(p.handle.ProfileName()).Inc()
 }
 

@@ -281,7 +281,7 @@ func (p *Topology) tellHeld() {
 	}
 	w.mu.Unlock()
 	for _, h := range tell {
-		p.handle.EventRecorder().Eventf(h.pod, nil, v1.EventTypeWarning, waitingEvent, "Scheduling", "%s", h.reason.Message)
+		p.handle.EventRecorder().Eventf(h.pod, nil, v1.EventTypeWarning, string(verdict.GroupHeldBack), "Scheduling", "%s", h.reason.Message)
 	}
 }
 
