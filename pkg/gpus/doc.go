@@ -39,11 +39,17 @@
 // Suitable nodes are ordered by, first things first:
 //
 //	isolation   the place of the level in the preference
+//	division    whole GPUs, then slices, then shares; equal unless one
+//	            container asks for several
 //	memory      least first, in GiB rounded up; equal for pods without a need
 //	worth       the commoner model first, see Worth
 //	untouched   a node of which no GPU is used last
 //	free        least left of the kind asked for (whole, slice, share) ...
 //	            ... and then of all kinds, in thousandths of a GPU
+//
+// A container that asks for several units wants several GPUs. Two shares may be
+// of the same GPU (NVIDIA's device plugin grants no container two under MPS, nor
+// under time-slicing if it is told to), and a CUDA process uses one MIG instance.
 //
 // Memory is compared in whole GiB because the same GPU reports some MiB more or
 // less by driver version, which must not scatter pods over its nodes. What is

@@ -56,7 +56,12 @@ const gib = 1 << 30
 
 // asks is a request for one unit of nvidia.com/gpu.
 func asks(memoryBytes int64, preference ...Isolation) *Request {
-	return NewRequest([]Want{{NvidiaGPU, 1}}, memoryBytes, preference)
+	return NewRequest([]Want{{Resource: NvidiaGPU, Count: 1}}, memoryBytes, preference)
+}
+
+// several asks for some of one container.
+func several(count, memoryBytes int64, preference ...Isolation) *Request {
+	return NewRequest([]Want{{Resource: NvidiaGPU, Count: count, PerContainer: count}}, memoryBytes, preference)
 }
 
 func TestFits(t *testing.T) {
@@ -80,7 +85,7 @@ func TestFits(t *testing.T) {
 		"a pod that states nothing takes any unit":     {asks(0), l40s(0), Refusal{}},
 		"memory to the last MiB":                       {asks(81559 << 20), h100(0), Refusal{}},
 		"a byte more than there is":                    {asks(81559<<20 + 1), h100(0), Refusal{Reason: MemoryTooSmall, Need: 81560, Has: 81559, Isolation: Exclusive}},
-		"a slice is held against its label, not name":  {NewRequest([]Want{{slice1g, 1}}, 10*gib, nil), mixed(0, 0), Refusal{Reason: MemoryTooSmall, Resource: slice1g, Need: 10240, Has: 9984, Isolation: MIG}},
+		"a slice is held against its label, not name":  {NewRequest([]Want{{Resource: slice1g, Count: 1}}, 10*gib, nil), mixed(0, 0), Refusal{Reason: MemoryTooSmall, Resource: slice1g, Need: 10240, Has: 9984, Isolation: MIG}},
 		"a share is held against its part":             {asks(18 * gib), l40s(0), Refusal{Reason: MemoryTooSmall, Need: 18432, Has: 4606, Isolation: TimeSlicing}},
 		"a share that is enough":                       {asks(11 * gib), mps(0), Refusal{}},
 		"memory that no label tells":                   {asks(1), node([]Offer{unlabelled}, 8, 0), Refusal{Reason: MemoryUnknown, Label: Label{Key: "m"}, Need: 1, Isolation: TimeSlicing}},
@@ -96,18 +101,18 @@ func TestFits(t *testing.T) {
 		"a slice where a whole GPU is wanted":          {asks(0, Exclusive), single(0), Refusal{Reason: IsolationTooWeak, Isolation: MIG, Floor: Exclusive}},
 		"too weak is told before too small":            {asks(18*gib, MIG), l40s(0), Refusal{Reason: IsolationTooWeak, Need: 18432, Isolation: TimeSlicing, Floor: MIG}},
 		"the layout is changing":                       {asks(0), changing, Refusal{Reason: LayoutChanging, Label: changing.Changing}},
-		"changing, and the resource is gone for now":   {wants(Want{slice3g, 1}), gone, Refusal{Reason: LayoutChanging, Resource: slice3g, Label: changing.Changing}},
-		"NVIDIA's layout is nothing to AMD's":          {wants(Want{AMDGPU, 1}), amd, Refusal{}},
+		"changing, and the resource is gone for now":   {wants(Want{Resource: slice3g, Count: 1}), gone, Refusal{Reason: LayoutChanging, Resource: slice3g, Label: changing.Changing}},
+		"NVIDIA's layout is nothing to AMD's":          {wants(Want{Resource: AMDGPU, Count: 1}), amd, Refusal{}},
 		"slices that are not all alike":                {asks(gib), node([]Offer{invalid}, 0, 0), Refusal{Reason: LayoutInvalid, Label: invalid.Invalid, Need: 1024, Isolation: MIG}},
 		"a resource the node does not have":            {asks(0), mixed(0, 0), Refusal{Reason: NotOffered, Need: 1}},
-		"what is known goes before what is not there":  {NewRequest([]Want{{AMDGPU, 1}, {slice1g, 1}}, 40*gib, nil), mixed(0, 0), Refusal{Reason: MemoryTooSmall, Resource: slice1g, Need: 40960, Has: 9984, Isolation: MIG}},
+		"what is known goes before what is not there":  {NewRequest([]Want{{Resource: AMDGPU, Count: 1}, {Resource: slice1g, Count: 1}}, 40*gib, nil), mixed(0, 0), Refusal{Reason: MemoryTooSmall, Resource: slice1g, Need: 40960, Has: 9984, Isolation: MIG}},
 		"all are taken":                                {asks(0), h100(8), Refusal{Reason: TooFew, Need: 1, Has: 0}},
 		"more are taken than there are":                {asks(0), h100(9), Refusal{Reason: TooFew, Need: 1, Has: 0}},
-		"the last ones":                                {wants(Want{NvidiaGPU, 3}), h100(5), Refusal{}},
-		"one too many":                                 {wants(Want{NvidiaGPU, 4}), h100(5), Refusal{Reason: TooFew, Need: 4, Has: 3}},
+		"the last ones":                                {wants(Want{Resource: NvidiaGPU, Count: 3}), h100(5), Refusal{}},
+		"one too many":                                 {wants(Want{Resource: NvidiaGPU, Count: 4}), h100(5), Refusal{Reason: TooFew, Need: 4, Has: 3}},
 		"full and too small: only one can be evicted":  {asks(80 * gib), h100(8), Refusal{Reason: MemoryTooSmall, Need: 81920, Has: 81559, Isolation: Exclusive}},
-		"two resources, one of them short":             {wants(Want{slice1g, 1}, Want{slice3g, 2}), mixed(0, 7), Refusal{Reason: TooFew, Resource: slice3g, Need: 2, Has: 1}},
-		"every unit must do, not only the first asked": {NewRequest([]Want{{slice1g, 1}, {slice3g, 1}}, 30*gib, nil), mixed(0, 0), Refusal{Reason: MemoryTooSmall, Resource: slice1g, Need: 30720, Has: 9984, Isolation: MIG}},
+		"two resources, one of them short":             {wants(Want{Resource: slice1g, Count: 1}, Want{Resource: slice3g, Count: 2}), mixed(0, 7), Refusal{Reason: TooFew, Resource: slice3g, Need: 2, Has: 1}},
+		"every unit must do, not only the first asked": {NewRequest([]Want{{Resource: slice1g, Count: 1}, {Resource: slice3g, Count: 1}}, 30*gib, nil), mixed(0, 0), Refusal{Reason: MemoryTooSmall, Resource: slice1g, Need: 30720, Has: 9984, Isolation: MIG}},
 	} {
 		if tc.want.Reason != Suitable && tc.want.Resource == "" {
 			tc.want.Resource = tc.request.wants[0].Resource
@@ -142,9 +147,12 @@ func TestRankPrefers(t *testing.T) {
 		"unlisted levels last, nearest to the floor first": {asks(4*gib, TimeSlicing), []*Node{l40s(0), mps(0), single(0), h100(4)}},
 		"an order that skips one":                          {asks(4*gib, Exclusive, MPS), []*Node{h100(4), mps(0), single(0)}},
 		"the fewest free GPUs that still fit":              {asks(0), []*Node{h100(7), h100(6), h100(1), h100(0)}},
-		"fewest free, for several GPUs":                    {NewRequest([]Want{{NvidiaGPU, 4}}, 0, nil), []*Node{h100(4), h100(3), h100(1), h100(0)}},
+		"fewest free, for several GPUs":                    {NewRequest([]Want{{Resource: NvidiaGPU, Count: 4}}, 0, nil), []*Node{h100(4), h100(3), h100(1), h100(0)}},
 		"an untouched node last, even if it is small":      {asks(0), []*Node{h100(1), node([]Offer{whole(81559)}, 1, 0)}},
-		"mixed slices by what all of them leave":           {NewRequest([]Want{{slice1g, 1}}, 0, nil), []*Node{mixed(10, 7), mixed(15, 4), mixed(15, 0), mixed(0, 0)}},
+		"mixed slices by what all of them leave":           {NewRequest([]Want{{Resource: slice1g, Count: 1}}, 0, nil), []*Node{mixed(10, 7), mixed(15, 4), mixed(15, 0), mixed(0, 0)}},
+		"whole GPUs for several, however large":            {several(2, 4*gib), []*Node{h200(4), single(0), l40s(0)}},
+		"the preference before whole GPUs":                 {several(2, 0, MIG, TimeSlicing), []*Node{single(0), l40s(0), h200(4)}},
+		"one for each of several containers":               {NewRequest([]Want{{Resource: NvidiaGPU, Count: 4, PerContainer: 1}}, 4*gib, nil), []*Node{l40s(0), single(0), h200(4)}},
 		"the commoner model":                               {asks(0), []*Node{of("common"), of("rare")}},
 		"whole GPUs beside slices that are in use":         {asks(0), []*Node{beside, besideFree, h100(4), h100(1)}},
 	} {
@@ -159,7 +167,7 @@ func TestRankPrefers(t *testing.T) {
 }
 
 func TestRanksAre(t *testing.T) {
-	two := []Want{{slice1g, 2}, {slice3g, 1}}
+	two := []Want{{Resource: slice1g, Count: 2}, {Resource: slice3g, Count: 1}}
 	for name, tc := range map[string]struct {
 		request *Request
 		node    *Node
@@ -182,7 +190,7 @@ func TestRanksAre(t *testing.T) {
 func TestTheSameGPUWithAnotherDriverIsEquallyGood(t *testing.T) {
 	older, newer := node([]Offer{whole(81251)}, 8, 4), node([]Offer{whole(81920)}, 8, 4)
 	for count := range int64(4) {
-		r := NewRequest([]Want{{NvidiaGPU, count + 1}}, 40*gib, nil)
+		r := NewRequest([]Want{{Resource: NvidiaGPU, Count: count + 1}}, 40*gib, nil)
 		if a, b := r.Rank(older, 0), r.Rank(newer, 0); a != b || a.MemoryGiB != 80*(count+1) {
 			t.Errorf("got %+v and %+v", a, b)
 		}
@@ -310,7 +318,7 @@ func TestPreferences(t *testing.T) {
 }
 
 func TestARequestKeepsNothingOfItsCallers(t *testing.T) {
-	wants := []Want{{NvidiaGPU, 1}}
+	wants := []Want{{Resource: NvidiaGPU, Count: 1}}
 	r := NewRequest(wants, 0, nil)
 	wants[0].Count = 100
 	if got := r.Fits(h100(0)); got != (Refusal{}) {

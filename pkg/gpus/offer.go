@@ -8,7 +8,7 @@ import (
 // Kind says what a unit of a resource is.
 type Kind uint8
 
-// The kinds of units.
+// The kinds of units, the least divided first.
 const (
 	Whole Kind = iota
 	Slice

@@ -6,6 +6,8 @@ import "slices"
 type Want struct {
 	Resource string
 	Count    int64
+	// PerContainer is the most that one container asks for.
+	PerContainer int64
 }
 
 // Request is what a pod asks of GPUs. It never changes once it is made.

@@ -123,11 +123,22 @@ func PodGPUs(pod *v1.Pod) []gpus.Want {
 	var out []gpus.Want
 	for name, count := range amounts.Resource.GetScalarResources() {
 		if count > 0 && gpus.VendorOf(string(name)) != "" {
-			out = append(out, gpus.Want{Resource: string(name), Count: count})
+			out = append(out, gpus.Want{Resource: string(name), Count: count, PerContainer: mostInOne(pod, name)})
 		}
 	}
 	slices.SortFunc(out, func(a, b gpus.Want) int { return strings.Compare(a.Resource, b.Resource) })
 	return out
+}
+
+// mostInOne is the most of a resource that one of the pod's containers asks for.
+func mostInOne(pod *v1.Pod, name v1.ResourceName) (most int64) {
+	for _, containers := range [][]v1.Container{pod.Spec.InitContainers, pod.Spec.Containers} {
+		for i := range containers {
+			amount := containers[i].Resources.Requests[name]
+			most = max(most, amount.Value())
+		}
+	}
+	return most
 }
 
 // noGPUs are the facts of every node without GPUs.

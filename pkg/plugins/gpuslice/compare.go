@@ -136,8 +136,14 @@ func better(a, b *standing) int {
 	if a.plan != nil || b.plan != nil {
 		return betterAcross(a, b)
 	}
-	return cmp.Or(cmp.Compare(a.rank.Isolation, b.rank.Isolation), cmp.Compare(a.rank.MemoryGiB, b.rank.MemoryGiB),
+	return cmp.Or(fitting(&a.rank, &b.rank),
 		cmp.Compare(bit(a.whole), bit(b.whole)), cmp.Compare(coarse(a.loss), coarse(b.loss)), a.rank.Compare(b.rank))
+}
+
+// fitting compares how near to what the pod asks for a device plugin's units are,
+// which goes before what they cost.
+func fitting(a, b *gpus.Rank) int {
+	return cmp.Or(cmp.Compare(a.Isolation, b.Isolation), cmp.Compare(a.Division, b.Division), cmp.Compare(a.MemoryGiB, b.MemoryGiB))
 }
 
 func (s *standing) known() bool { return s.plan != nil || s.units }
@@ -145,20 +151,20 @@ func (s *standing) known() bool { return s.plan != nil || s.units }
 // betterAcross compares a node that claims serve with one that a device plugin
 // does, by what both know.
 func betterAcross(a, b *standing) int {
-	isolationA, memoryA := a.taken()
-	isolationB, memoryB := b.taken()
-	return cmp.Or(cmp.Compare(isolationA, isolationB), cmp.Compare(memoryA, memoryB),
+	takenA, takenB := a.taken(), b.taken()
+	return cmp.Or(fitting(&takenA, &takenB),
 		cmp.Compare(bit(a.whole), bit(b.whole)), cmp.Compare(coarse(a.loss), coarse(b.loss)),
 		cmp.Compare(bit(a.plan == nil), bit(b.plan == nil)))
 }
 
 // taken is the place of the isolation in the pod's preference and the memory in
-// GiB, rounded up.
-func (s *standing) taken() (isolation, memoryGiB int64) {
+// GiB, rounded up. A class selects what it serves as a GPU: devices of a claim are
+// no divided ones.
+func (s *standing) taken() gpus.Rank {
 	if s.plan != nil {
-		return s.plan.Cost.Isolation, (s.plan.Cost.Memory + 1<<30 - 1) >> 30
+		return gpus.Rank{Isolation: s.plan.Cost.Isolation, MemoryGiB: (s.plan.Cost.Memory + 1<<30 - 1) >> 30}
 	}
-	return s.rank.Isolation, s.rank.MemoryGiB
+	return s.rank
 }
 
 // coarse makes losses equal that differ by less than a thousandth of a GPU, such
