@@ -32,7 +32,8 @@
 // one that is not listed is, after those that are, nearest to the floor first.
 // What a node does not say counts against it: a need is not met by memory that
 // no label tells, a floor above time-slicing not by a resource of which no
-// label tells how it is shared.
+// label tells how it is shared, and neither where there are more units than the
+// labels count.
 //
 // # Well spent
 //

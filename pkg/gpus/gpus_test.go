@@ -74,7 +74,7 @@ func TestFits(t *testing.T) {
 	invalid := part(NvidiaGPU, 0, 1)
 	invalid.Invalid, invalid.NoMemory = Label{"nvidia.com/gpu.product", "X-MIG-INVALID"}, Label{"nvidia.com/gpu.memory", "0"}
 	covers := whole(81559)
-	covers.Covers = 3
+	covers.Covers, covers.Units = 3, 8
 	wants := func(pairs ...Want) *Request { return NewRequest(pairs, 0, nil) }
 
 	for name, tc := range map[string]struct {
@@ -89,7 +89,9 @@ func TestFits(t *testing.T) {
 		"a share is held against its part":             {asks(18 * gib), l40s(0), Refusal{Reason: MemoryTooSmall, Need: 18432, Has: 4606, Isolation: TimeSlicing}},
 		"a share that is enough":                       {asks(11 * gib), mps(0), Refusal{}},
 		"memory that no label tells":                   {asks(1), node([]Offer{unlabelled}, 8, 0), Refusal{Reason: MemoryUnknown, Label: Label{Key: "m"}, Need: 1, Isolation: TimeSlicing}},
-		"labels of some of the GPUs":                   {asks(1), node([]Offer{covers}, 8, 0), Refusal{Reason: ModelsMixed, Need: 1, Has: 3, Isolation: Exclusive}},
+		"labels of some of the GPUs":                   {asks(1), node([]Offer{covers}, 8, 0), Refusal{Reason: LabelsPartial, Need: 8, Has: 3, Isolation: Exclusive}},
+		"labels of some, and a floor":                  {asks(0, Exclusive), node([]Offer{covers}, 8, 0), Refusal{Reason: LabelsPartial, Need: 8, Has: 3, Isolation: Exclusive, Floor: Exclusive}},
+		"labels of some, the lowest floor":             {asks(0, Exclusive, TimeSlicing), node([]Offer{covers}, 8, 0), Refusal{}},
 		"labels of some, nothing stated":               {asks(0), node([]Offer{covers}, 8, 0), Refusal{}},
 		"no labels, nothing stated":                    {asks(0), node([]Offer{unlabelled}, 8, 0), Refusal{}},
 		"a floor, and sharing that no label tells":     {asks(0, MPS), node([]Offer{unlabelled}, 8, 0), Refusal{Reason: SharingUnknown, Label: Label{Key: "s"}, Isolation: TimeSlicing, Floor: MPS}},

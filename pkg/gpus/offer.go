@@ -48,8 +48,11 @@ type Offer struct {
 	// NoMemory is the label for want of which MemoryMiB is unknown, with the
 	// value it has ("" for a label that is not there).
 	NoMemory Label
+	// Units is how many there are, whether or not all are healthy.
+	Units int64
 	// Covers is how many units the labels describe, if that is fewer than there
-	// are: of a node with GPUs of several models they describe one. Else 0.
+	// are, else 0: of a node with GPUs of several models they describe one, and
+	// where units were made shares or slices of late they may be of before.
 	Covers int64
 	// Isolation is the level a unit has; the weakest if that is unknown.
 	Isolation Isolation

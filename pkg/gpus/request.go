@@ -58,9 +58,9 @@ const (
 	LayoutInvalid
 	// MemoryUnknown: Label is missing or not a number.
 	MemoryUnknown
-	// ModelsMixed: the labels describe Has units only, so the memory of the
-	// rest is unknown.
-	ModelsMixed
+	// LabelsPartial: the labels describe Has of Need units only, so the memory and
+	// the isolation of the rest are unknown.
+	LabelsPartial
 	// MemoryTooSmall: a unit has Has MiB, not Need.
 	MemoryTooSmall
 	// SharingUnknown: Label is missing or not known, and the pod accepts
@@ -77,7 +77,7 @@ type Refusal struct {
 	Resource string
 	Label    Label
 	// Need and Has are MiB for MemoryTooSmall and MemoryUnknown, units for
-	// TooFew and ModelsMixed.
+	// TooFew and LabelsPartial.
 	Need, Has        int64
 	Isolation, Floor Isolation
 }
@@ -115,12 +115,12 @@ func (r *Request) judge(f *Facts, want *Want) Refusal {
 		out.Reason, out.Label = LayoutInvalid, o.Invalid
 	case r.floor > TimeSlicing && o.NoSharing != (Label{}):
 		out.Reason, out.Label = SharingUnknown, o.NoSharing
+	case r.Demanding() && o.Covers > 0:
+		out.Reason, out.Need, out.Has = LabelsPartial, o.Units, o.Covers
 	case r.place[o.Isolation] == refused:
 		out.Reason = IsolationTooWeak
 	case r.needMiB == 0:
 		return Refusal{}
-	case o.Covers > 0:
-		out.Reason, out.Has = ModelsMixed, o.Covers
 	case o.MemoryMiB <= 0:
 		out.Reason, out.Label = MemoryUnknown, o.NoMemory
 	case o.MemoryMiB < r.needMiB:

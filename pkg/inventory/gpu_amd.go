@@ -22,7 +22,7 @@ const (
 
 // amd reads the offer of amd.com/gpu or amd.com/<partition mode>.
 func (r *gpuReader) amd(resource string) gpus.Offer {
-	o := gpus.Offer{Resource: resource, Kind: gpus.Whole, Isolation: gpus.Exclusive, Replicas: 1, Slices: gpus.SlicesPerGPU}
+	o := gpus.Offer{Resource: resource, Units: r.units[resource], Kind: gpus.Whole, Isolation: gpus.Exclusive, Replicas: 1, Slices: gpus.SlicesPerGPU}
 	name, _ := r.amdFact(labelAMDName)
 	o.Model = name.Value
 	vram, described := r.amdFact(labelVRAM)
@@ -35,7 +35,7 @@ func (r *gpuReader) amd(resource string) gpus.Offer {
 			mode = partition.Value
 		}
 	}
-	parts, units := max(gpus.Partitions(mode), 1), r.units[resource]
+	parts, units := max(gpus.Partitions(mode), 1), o.Units
 	if resource == gpus.AMDGPU && described > 0 && units > described {
 		// The count knows better: CPX makes six of an MI300A.
 		parts = (min(units, mostCounted) + described - 1) / described

@@ -59,7 +59,7 @@ func (r *gpuReader) changing() gpus.Label {
 func (r *gpuReader) nvidia(resource string) gpus.Offer {
 	base := strings.TrimSuffix(resource, gpus.NvidiaShared)
 	product := r.label(base + labelProduct)
-	o := gpus.Offer{Resource: resource, Kind: gpus.Whole, Isolation: gpus.Exclusive, Replicas: 1, Slices: gpus.SlicesPerGPU}
+	o := gpus.Offer{Resource: resource, Units: r.units[resource], Kind: gpus.Whole, Isolation: gpus.Exclusive, Replicas: 1, Slices: gpus.SlicesPerGPU}
 	var profile string
 	o.Model, profile = splitProduct(product.Value)
 	if profile == profileInvalid {
@@ -169,16 +169,17 @@ func (r *gpuReader) memory(o *gpus.Offer, base string) {
 	if o.NoMemory != (gpus.Label{}) {
 		return
 	}
+	// The labels describe one model of a node that may have several, whichever
+	// was written last; and the plugin may share or divide already what feature
+	// discovery has not looked at since.
+	if covered, ok := r.number(base + labelCount); ok && covered > 0 && o.Units > covered*o.Replicas {
+		o.Covers = covered * o.Replicas
+	}
 	memory := r.label(base + labelMemory)
 	mib, ok := count(memory.Value)
 	if !ok || mib == 0 {
 		o.NoMemory = memory
 		return
-	}
-	// The labels describe one model of a node that may have several, whichever
-	// was written last.
-	if covered, ok := r.number(base + labelCount); ok && covered > 0 && r.units[o.Resource] > covered*o.Replicas {
-		o.Covers = covered * o.Replicas
 	}
 	if o.MemoryMiB = mib / o.Replicas; o.MemoryMiB == 0 {
 		o.NoMemory = r.label(base + labelReplicas) // more shares than MiB

@@ -134,6 +134,8 @@ func TestLabelsThatAreWrong(t *testing.T) {
 		"count missing":                        {plain, gpu, []string{"nvidia.com/gpu.count"}, "whole 79.6Gi exclusive"},
 		"count not a number":                   {plain, gpu, []string{"nvidia.com/gpu.count=many"}, "whole 79.6Gi exclusive"},
 		"several models, labels of one":        {plain, gpu, []string{"nvidia.com/gpu.count=3"}, "whole 79.6Gi exclusive covers 3"},
+		"shared of late, labels of before":     {plain, gpu, []string{"allocatable:nvidia.com/gpu=40"}, "whole 79.6Gi exclusive covers 8"},
+		"the same without a memory":            {plain, gpu, []string{"allocatable:nvidia.com/gpu=40", memory}, "whole ? exclusive no memory: nvidia.com/gpu.memory= covers 8"},
 		"no labels at all":                     {plain, gpu, []string{memory, product, sharing, replicas, "nvidia.com/gpu.count"}, "whole ? time-slicing no memory: nvidia.com/gpu.replicas= no sharing: nvidia.com/gpu.sharing-strategy="},
 		"labels of before MPS, not shared":     {plain, gpu, []string{sharing}, "whole 79.6Gi exclusive"},
 		"labels of before MPS, shared":         {shared, gpu, []string{sharing}, "share 4.4Gi time-slicing"},

@@ -63,7 +63,7 @@ const (
 	GPULayoutChanging   Code = "GPULayoutChanging"
 	GPULayoutInvalid    Code = "GPULayoutInvalid"
 	GPUMemoryUnknown    Code = "GPUMemoryUnknown"
-	GPUModelsMixed      Code = "GPUModelsMixed"
+	GPULabelsPartial    Code = "GPULabelsPartial"
 	GPUMemoryTooSmall   Code = "GPUMemoryTooSmall"
 	GPUSharingUnknown   Code = "GPUSharingUnknown"
 	GPUIsolationTooWeak Code = "GPUIsolationTooWeak"
@@ -311,9 +311,9 @@ var table = []Entry{
 	{GPUMemoryUnknown, gpuSlice, Refused,
 		`node(s) do not say how much memory {resource} has (label {label}), which {key} asks for`,
 		"GPU feature discovery labelling the node."},
-	{GPUModelsMixed, gpuSlice, Refused,
-		`node(s) have GPUs of several models, and labels for {count} of their {resource} only`,
-		"Nodes with one GPU model, or claims (DRA)."},
+	{GPULabelsPartial, gpuSlice, Refused,
+		`node(s) have labels that describe {count} of {all} units of {resource}, and {key} asks something of each`,
+		"Feature discovery labelling the node anew, after a change of the device plugin's configuration; on a node with GPUs of several models, claims (DRA)."},
 	{GPUMemoryTooSmall, gpuSlice, Refused,
 		`node(s) have {has} of memory per {resource}, {key} asks for {need}`,
 		"A larger GPU, slice or share, or a smaller need."},

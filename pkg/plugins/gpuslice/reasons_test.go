@@ -43,6 +43,8 @@ func TestWhatLabelsSayAgainstAPod(t *testing.T) {
 		"too small":   {gpus.Facts{Offers: []gpus.Offer{whole}}, "node(s) have 24Gi of memory per nvidia.com/gpu, plimsoll.dev/gpu-memory asks for 30Gi"},
 		"unknown":     {gpus.Facts{Offers: []gpus.Offer{unknown}}, "node(s) do not say how much memory nvidia.com/gpu has (label nvidia.com/gpu.memory), which plimsoll.dev/gpu-memory asks for"},
 		"too weak":    {gpus.Facts{Offers: []gpus.Offer{shared}}, "node(s) isolate nvidia.com/gpu by time-slicing, and the pod accepts nothing weaker than mig"},
+		"partly described": {gpus.Facts{Offers: []gpus.Offer{{Resource: "nvidia.com/gpu", MemoryMiB: 48 << 10, Isolation: gpus.Exclusive, Units: 40, Covers: 4}}},
+			"node(s) have labels that describe 4 of 40 units of nvidia.com/gpu, and plimsoll.dev/gpu-isolation asks something of each"},
 		"being changed": {gpus.Facts{Offers: []gpus.Offer{whole}, Changing: gpus.Label{Key: "nvidia.com/mig.config.state", Value: "pending"}},
 			"node(s) are changing the MIG layout of their GPUs (nvidia.com/mig.config.state=pending)"},
 	} {
