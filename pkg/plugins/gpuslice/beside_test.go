@@ -95,3 +95,43 @@ func TestAnnotationsBindNoNICs(t *testing.T) {
 		t.Errorf("passed %v, want node-a, whose GPUs are large enough: %v", passed, b.Filter(t.Context(), state, b.pod, b.node("node-a")))
 	}
 }
+
+// TestTheSmallestGPUFirstBesideAClaim: node-b's is the last one free, which costs least,
+// but node-a's suffice.
+func TestTheSmallestGPUFirstBesideAClaim(t *testing.T) {
+	for name, c := range map[string]struct {
+		labels       map[string]string
+		key, value   string
+		better, than string
+	}{
+		"memory":    {amd("24G", "4"), intent.GPUMemory, "18Gi", "node-a", "node-b"},
+		"isolation": {amd("96G", "2"), intent.GPUIsolation, "exclusive>mig", "node-b", "node-a"}, // four partitions of two
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := besideNICs(t, false, []*v1.Pod{running("node-b", "amd.com/gpu", "7", "cpu", "60")},
+				pluginNode("node-a", c.labels, "amd.com/gpu", "4"), pluginNode("node-b", amd("192G", "8"), "amd.com/gpu", "8"))
+			b.pod.Annotations = map[string]string{c.key: c.value}
+			if got := b.scores("node-a", "node-b"); got[c.better] <= got[c.than] {
+				t.Errorf("scores %v, want %s before %s", got, c.better, c.than)
+			}
+		})
+	}
+}
+
+// TestGPUsOfADevicePluginAreLearntBesideAClaim: of whatever else the claim is.
+func TestGPUsOfADevicePluginAreLearntBesideAClaim(t *testing.T) {
+	for name, taken := range map[string]bool{"a NIC is free": false, "none is": true} {
+		t.Run(name, func(t *testing.T) {
+			b := besideNICs(t, false, nil, pluginNode("node-a", amd("24G", "4"), "amd.com/gpu", "4"), pluginNode("node-b", amd("24G", "4"), "amd.com/gpu", "4"))
+			if taken {
+				for _, s := range b.dra.slices {
+					s.Spec.Devices = nil
+				}
+			}
+			b.cycle()
+			if b.learner.count != 1 {
+				t.Error("nothing was learnt of a pod that takes a GPU of a device plugin beside a NIC")
+			}
+		})
+	}
+}

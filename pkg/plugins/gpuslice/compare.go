@@ -173,8 +173,11 @@ func coarse(l share.Loss) int64 { return int64(math.Round(float64(l))) }
 
 func betterPlan(a, b *standing) int {
 	ca, cb := &a.plan.Cost, &b.plan.Cost
-	first := cmp.Or(cmp.Compare(ca.Isolation, cb.Isolation),
-		cmp.Compare((ca.Memory+1<<30-1)>>30, (cb.Memory+1<<30-1)>>30), cmp.Compare(bit(a.whole), bit(b.whole)))
+	first := cmp.Compare(ca.Isolation, cb.Isolation)
+	if a.units && b.units {
+		first = cmp.Or(first, fitting(&a.rank, &b.rank))
+	}
+	first = cmp.Or(first, cmp.Compare((ca.Memory+1<<30-1)>>30, (cb.Memory+1<<30-1)>>30), cmp.Compare(bit(a.whole), bit(b.whole)))
 	if a.whole && b.whole {
 		first = cmp.Or(first, cmp.Compare(ca.Memory, cb.Memory))
 	}
@@ -182,7 +185,7 @@ func betterPlan(a, b *standing) int {
 		return first
 	}
 	if a.whole {
-		return cmp.Or(cmp.Compare(coarse(a.loss), coarse(b.loss)), ca.Compare(*cb))
+		return cmp.Or(cmp.Compare(coarse(a.loss), coarse(b.loss)), ca.Compare(*cb), a.rank.Compare(b.rank))
 	}
 	return cmp.Or(ca.Compare(*cb), a.rank.Compare(b.rank), cmp.Compare(bit(a.untouched), bit(b.untouched)))
 }
