@@ -18,7 +18,8 @@
 // it is the GPU's memory divided by its replicas. MPS enforces that; under
 // time-slicing each pod sees all of the memory and nothing holds the others to
 // their part, but the part is the most that all of them can use at once, so a
-// pod that states a need is held against it. Pods that want the whole memory of
+// pod that states a need is held against it. A vGPU of a virtual machine is a share
+// that has its memory to itself. Pods that want the whole memory of
 // a time-sliced GPU, at the risk of running out of it, state no need.
 //
 // # Suitable

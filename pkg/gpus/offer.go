@@ -58,7 +58,8 @@ type Offer struct {
 	Isolation Isolation
 	// NoSharing is the label for want of which Isolation is unknown.
 	NoSharing Label
-	// Replicas is how many pods share one GPU or slice, at least 1.
+	// Replicas is how many pods share one GPU or slice, at least 1. It is 1 for a
+	// share of which the labels do not tell: a vGPU, whose host shares it.
 	Replicas int64
 	// Slices is how many eighths of a GPU's memory a slice takes, 8 if the
 	// unit is not a slice.

@@ -18,6 +18,7 @@ const (
 	labelSharing  = ".sharing-strategy" // none, time-slicing, mps
 	labelSlices   = ".slices.gi"        // compute slices; on slices alone
 
+	labelVGPU        = "nvidia.com/vgpu.present"     // true in a guest that has a vGPU
 	labelMIGStrategy = "nvidia.com/mig.strategy"     // single, mixed; absent for none
 	labelMIGState    = "nvidia.com/mig.config.state" // see changing
 	labelDeploy      = "nvidia.com/gpu.deploy."      // and a component
@@ -75,6 +76,10 @@ func (r *gpuReader) nvidia(resource string) gpus.Offer {
 		o.Slices = r.slices(base, profile)
 	}
 	r.share(&o, base, strings.HasSuffix(product.Value, productShared))
+	if r.labels[labelVGPU] == "true" {
+		// The host gives other guests turns on the same GPU. The memory is this guest's.
+		o.Kind, o.Isolation = gpus.Share, gpus.TimeSlicing
+	}
 	r.memory(&o, base)
 	return o
 }

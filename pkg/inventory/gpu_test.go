@@ -156,6 +156,9 @@ func TestLabelsThatAreWrong(t *testing.T) {
 		"single strategy without a product":    {"nv-single-0", gpu, []string{product, "nvidia.com/gpu.slices.gi"}, "slice 9.7Gi mig"},
 		"single strategy, nothing partitioned": {plain, gpu, []string{"nvidia.com/mig.strategy=single"}, "whole 79.6Gi exclusive"},
 		"single strategy, invalid":             {"nv-single-invalid-0", gpu, nil, "slice ? mig no memory: nvidia.com/gpu.memory=0 invalid: nvidia.com/gpu.product=NVIDIA-H100-80GB-HBM3-MIG-INVALID"},
+		"a vGPU":                               {plain, gpu, []string{"nvidia.com/vgpu.present=true"}, "share 79.6Gi time-slicing"},
+		"a vGPU that its guest shares":         {"nv-mps-0", gpu, []string{"nvidia.com/vgpu.present=true"}, "share 11.2Gi time-slicing"},
+		"no vGPU":                              {plain, gpu, []string{"nvidia.com/vgpu.present=false"}, "whole 79.6Gi exclusive"},
 		"a product that is all suffixes":       {plain, gpu, []string{product + "=-MIG--SHARED"}, "share ? time-slicing no memory: nvidia.com/gpu.replicas=1"},
 
 		"vram missing":         {amd, "amd.com/gpu", []string{"amd.com/gpu.vram", "beta.amd.com/gpu.vram", "beta.amd.com/gpu.vram.192G"}, "whole ? exclusive no memory: amd.com/gpu.vram="},
