@@ -186,7 +186,7 @@ type gpuReader struct {
 
 // hardware sums up the offers by model. A node whose GPUs no device plugin
 // offers (claims allocate them, or the plugin is paused) has those its labels
-// count.
+// count, and of a vendor whose labels do not count them, one.
 func (r *gpuReader) hardware(offers []gpus.Offer) []gpus.Hardware {
 	var out []gpus.Hardware
 	for i := range offers {
@@ -200,7 +200,7 @@ func (r *gpuReader) hardware(offers []gpus.Offer) []gpus.Hardware {
 		}
 	}
 	if len(out) == 0 {
-		out = r.nvidiaHardware()
+		out = slices.Concat(r.nvidiaHardware(), r.amdHardware(), r.intelHardware())
 	}
 	slices.SortFunc(out, func(a, b gpus.Hardware) int { return strings.Compare(a.Model, b.Model) })
 	merged := out[:0]

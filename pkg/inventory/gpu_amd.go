@@ -139,3 +139,9 @@ func vramMiB(value string) int64 {
 	}
 	return 0
 }
+
+// amdHardware is what labels tell of GPUs that no device plugin offers.
+func (r *gpuReader) amdHardware() []gpus.Hardware {
+	name, _ := r.amdFact(labelAMDName)
+	return someGPU(r.labelled(labelAMD) || r.labelled(labelAMDBeta), name.Value, gpus.AMDGPU)
+}

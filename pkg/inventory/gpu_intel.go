@@ -61,3 +61,8 @@ func (r *gpuReader) intelDevices() int64 {
 	}
 	return sum
 }
+
+// intelHardware is what labels tell of GPUs that no device plugin offers.
+func (r *gpuReader) intelHardware() []gpus.Hardware {
+	return someGPU(r.labelled(labelIntelCount) || r.labelled(labelIntelDevice), r.labels[labelIntelProduct], gpus.IntelXe)
+}

@@ -1,6 +1,7 @@
 package inventory
 
 import (
+	"cmp"
 	"strings"
 
 	"plimsoll.dev/scheduler/pkg/gpus"
@@ -18,6 +19,7 @@ const (
 	labelSharing  = ".sharing-strategy" // none, time-slicing, mps
 	labelSlices   = ".slices.gi"        // compute slices; on slices alone
 
+	labelPresent     = "nvidia.com/gpu.present"      // true on a node with GPUs, whatever they do
 	labelVGPU        = "nvidia.com/vgpu.present"     // true in a guest that has a vGPU
 	labelMIGStrategy = "nvidia.com/mig.strategy"     // single, mixed; absent for none
 	labelMIGState    = "nvidia.com/mig.config.state" // see changing
@@ -196,8 +198,18 @@ func (r *gpuReader) nvidiaHardware() []gpus.Hardware {
 	n, ok := r.number(gpus.NvidiaGPU + labelCount)
 	model, profile := splitProduct(r.labels[gpus.NvidiaGPU+labelProduct])
 	if !ok || n == 0 || model == "" || profile != "" {
-		return nil
+		// Slices are no GPUs, and none are counted of a layout that is invalid.
+		return someGPU(model != "" || r.labels[labelPresent] == "true", model, gpus.NvidiaGPU)
 	}
 	memory, _ := r.number(gpus.NvidiaGPU + labelMemory)
 	return []gpus.Hardware{{Model: model, MemoryMiB: memory, MilliGPUs: min(n, 1<<20) * gpus.MilliGPU}}
+}
+
+// someGPU is one GPU of which labels tell that it is there, and nothing else except
+// perhaps its model.
+func someGPU(there bool, model, resource string) []gpus.Hardware {
+	if !there {
+		return nil
+	}
+	return []gpus.Hardware{{Model: cmp.Or(model, resource), MilliGPUs: gpus.MilliGPU}}
 }

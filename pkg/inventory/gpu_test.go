@@ -98,7 +98,7 @@ func TestSampleNodesAreMadeOf(t *testing.T) {
 		"nv-timeslice-0":         {{Model: "NVIDIA-L40S", MemoryMiB: 46060, MilliGPUs: 4000}},
 		"nv-timeslice-renamed-0": {{Model: "NVIDIA-L40S", MemoryMiB: 46060, MilliGPUs: 4000}},
 		"nv-mig-pending-0":       {{Model: h100, MemoryMiB: 81559, MilliGPUs: 8000}}, // by its labels
-		"nv-single-invalid-0":    nil,
+		"nv-single-invalid-0":    {{Model: h100, MilliGPUs: 1000}},                   // how many, no label tells
 		"h100-0":                 {{Model: h100, MemoryMiB: 81559, MilliGPUs: 8000}}, // by its labels
 		"amd-cpx-single-0":       {{Model: mi300, MemoryMiB: 196096, MilliGPUs: 8000}},
 		"amd-cpx-mixed-1":        {{Model: mi300, MemoryMiB: 192512, MilliGPUs: 8000}}, // 8 times 24G less what was rounded
@@ -108,6 +108,28 @@ func TestSampleNodesAreMadeOf(t *testing.T) {
 		"intel-shared-0":         {{Model: "gpu.intel.com/xe", MilliGPUs: 2000}},
 	} {
 		if diff := cmp.Diff(want, GPUFacts(samples(t)[name]).Hardware); diff != "" {
+			t.Errorf("%s (-want +got)\n%s", name, diff)
+		}
+	}
+}
+
+// TestNodesThatOfferNothingAtTheMoment are nodes with GPUs all the same.
+func TestNodesThatOfferNothingAtTheMoment(t *testing.T) {
+	for name, tc := range map[string]struct {
+		labels map[string]string
+		want   []gpus.Hardware
+	}{
+		"the GPU operator has just found them": {map[string]string{"nvidia.com/gpu.present": "true"}, []gpus.Hardware{{Model: "nvidia.com/gpu", MilliGPUs: 1000}}},
+		"the operator found none":              {map[string]string{"nvidia.com/gpu.present": "false"}, nil},
+		"slices, and the plugin is gone": {map[string]string{"nvidia.com/gpu.product": "NVIDIA-A30-MIG-1g.6gb", "nvidia.com/gpu.count": "8"},
+			[]gpus.Hardware{{Model: "NVIDIA-A30", MilliGPUs: 1000}}},
+		"AMD's labeller":             {map[string]string{"amd.com/gpu.vram": "192G", "amd.com/gpu.product-name": "MI300X"}, []gpus.Hardware{{Model: "MI300X", MilliGPUs: 1000}}},
+		"an old one of AMD's":        {map[string]string{"beta.amd.com/gpu.vram.64G": "8"}, []gpus.Hardware{{Model: "amd.com/gpu", MilliGPUs: 1000}}},
+		"Intel's rules":              {map[string]string{"gpu.intel.com/device-id.0380-0bda.count": "2"}, []gpus.Hardware{{Model: "gpu.intel.com/xe", MilliGPUs: 1000}}},
+		"Intel's rules count none":   {map[string]string{"gpu.intel.com/device.count": "0"}, nil},
+		"another product of the two": {map[string]string{"amd.com/cpu": "true", "intel.com/qat": "true"}, nil},
+	} {
+		if diff := cmp.Diff(tc.want, GPUFacts(&v1.Node{ObjectMeta: metav1.ObjectMeta{Labels: tc.labels}}).Hardware); diff != "" {
 			t.Errorf("%s (-want +got)\n%s", name, diff)
 		}
 	}
