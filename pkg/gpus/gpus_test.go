@@ -282,6 +282,27 @@ func TestAUnitIsThisMuchOfAGPU(t *testing.T) {
 	}
 }
 
+func TestIdleIsListedGPUByGPU(t *testing.T) {
+	for name, tc := range map[string]struct {
+		node *Node
+		most int
+		want []int64
+	}{
+		"whole GPUs":                 {h100(6), 64, []int64{1000, 1000, 0, 0, 0, 0, 0, 0}},
+		"slices, two of them free":   {node([]Offer{part(slice1g, 9984, 1)}, 14, 12), 64, []int64{250, 0}},
+		"shares":                     {node([]Offer{share(4606, 10, TimeSlicing)}, 20, 5), 64, []int64{1000, 500}},
+		"whole GPUs beside slices":   {node([]Offer{whole(81559), part(slice3g, 40000, 4)}, 1, 1, 4, 1), 64, []int64{0, 1000, 500}},
+		"more than there is room of": {h100(0), 2, []int64{1000, 1000}},
+		"and of slices":              {node([]Offer{part(slice1g, 9984, 1)}, 80, 0), 2, []int64{1000, 1000}},
+		"nothing":                    {node([]Offer{whole(1)}, 0, 0), 64, []int64{}},
+	} {
+		into := make([]int64, tc.most)
+		if n, _ := tc.node.Idle(into); !slices.Equal(into[:n], tc.want) {
+			t.Errorf("%s: got %v, want %v", name, into[:n], tc.want)
+		}
+	}
+}
+
 func TestGiB(t *testing.T) {
 	for mib, want := range map[int64]string{0: "?", -1: "?", 1: "1Mi", 102: "102Mi", 103: "0.1Gi", 20096: "19.6Gi", 81920: "80Gi", 81919: "79.9Gi", math.MaxInt32: "2097151.9Gi"} {
 		if got := GiB(mib); got != want {
