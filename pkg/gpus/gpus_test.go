@@ -70,6 +70,9 @@ func TestFits(t *testing.T) {
 	gone.Offers, gone.Changing = gone.Offers[:1], changing.Changing
 	amd := node([]Offer{{Resource: AMDGPU, MemoryMiB: 196096, Isolation: Exclusive, Replicas: 1, Slices: 8}}, 8, 0)
 	amd.Changing = changing.Changing
+	paused := h100(0)
+	paused.Paused = Label{"nvidia.com/gpu.deploy.device-plugin", "paused-for-driver-upgrade"}
+	amd.Paused = paused.Paused
 	unlabelled := Offer{Resource: NvidiaGPU, Isolation: TimeSlicing, NoSharing: Label{Key: "s"}, NoMemory: Label{Key: "m"}, Replicas: 1, Slices: 8}
 	invalid := part(NvidiaGPU, 0, 1)
 	invalid.Invalid, invalid.NoMemory = Label{"nvidia.com/gpu.product", "X-MIG-INVALID"}, Label{"nvidia.com/gpu.memory", "0"}
@@ -104,6 +107,7 @@ func TestFits(t *testing.T) {
 		"too weak is told before too small":            {asks(18*gib, MIG), l40s(0), Refusal{Reason: IsolationTooWeak, Need: 18432, Isolation: TimeSlicing, Floor: MIG}},
 		"the layout is changing":                       {asks(0), changing, Refusal{Reason: LayoutChanging, Label: changing.Changing}},
 		"changing, and the resource is gone for now":   {wants(Want{Resource: slice3g, Count: 1}), gone, Refusal{Reason: LayoutChanging, Resource: slice3g, Label: changing.Changing}},
+		"paused for another driver":                    {asks(0), paused, Refusal{Reason: GPUsPaused, Label: paused.Paused}},
 		"NVIDIA's layout is nothing to AMD's":          {wants(Want{Resource: AMDGPU, Count: 1}), amd, Refusal{}},
 		"slices that are not all alike":                {asks(gib), node([]Offer{invalid}, 0, 0), Refusal{Reason: LayoutInvalid, Label: invalid.Invalid, Need: 1024, Isolation: MIG}},
 		"a resource the node does not have":            {asks(0), mixed(0, 0), Refusal{Reason: NotOffered, Need: 1}},

@@ -89,6 +89,9 @@ type Facts struct {
 	// is being changed: all else that is known of them may be stale. A zero
 	// Label if it is not.
 	Changing Label
+	// Paused is the label that says that what serves the node's NVIDIA GPUs is
+	// paused for something else, such as another driver. A zero Label if it is not.
+	Paused Label
 }
 
 // offer returns the index of the resource's offer, -1 if there is none.
@@ -135,6 +138,9 @@ func (n *Node) String() string {
 	}
 	if n.Changing != (Label{}) {
 		fmt.Fprintf(&b, "changing: %s\n", n.Changing)
+	}
+	if n.Paused != (Label{}) {
+		fmt.Fprintf(&b, "paused: %s\n", n.Paused)
 	}
 	return strings.TrimSuffix(b.String(), "\n")
 }

@@ -35,7 +35,7 @@ func NewRequest(wants []Want, memoryBytes int64, preference []Isolation) *Reques
 }
 
 // Demanding reports whether the pod states anything that labels must answer.
-// For one that does not, only a node that is being changed is unsuitable.
+// For one that does not, only a node that is being changed or paused is unsuitable.
 func (r *Request) Demanding() bool { return r.needMiB > 0 || r.floor > TimeSlicing }
 
 // Reason says why a node does not do.
@@ -53,6 +53,8 @@ const (
 	TooFew
 	// LayoutChanging: Label says that the MIG layout is being changed.
 	LayoutChanging
+	// GPUsPaused: Label says that what serves the GPUs is paused.
+	GPUsPaused
 	// LayoutInvalid: Label says that the MIG layout is not one that can be
 	// offered.
 	LayoutInvalid
@@ -100,9 +102,14 @@ func (r *Request) Suits(f *Facts) Refusal {
 }
 
 func (r *Request) judge(f *Facts, want *Want) Refusal {
-	if f.Changing != (Label{}) && VendorOf(want.Resource) == Nvidia {
+	if VendorOf(want.Resource) == Nvidia {
 		// Also for a resource that is gone: it may come back with the change.
-		return Refusal{Reason: LayoutChanging, Resource: want.Resource, Label: f.Changing}
+		switch {
+		case f.Changing != (Label{}):
+			return Refusal{Reason: LayoutChanging, Resource: want.Resource, Label: f.Changing}
+		case f.Paused != (Label{}):
+			return Refusal{Reason: GPUsPaused, Resource: want.Resource, Label: f.Paused}
+		}
 	}
 	at := f.offer(want.Resource)
 	if at < 0 {

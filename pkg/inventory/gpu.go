@@ -155,7 +155,8 @@ func GPUFacts(node *v1.Node) *gpus.Facts {
 			}
 		}
 	}
-	facts := &gpus.Facts{Changing: r.changing()}
+	facts := &gpus.Facts{}
+	facts.Changing, facts.Paused = r.changing()
 	resources := slices.Sorted(maps.Keys(r.units))
 	for _, resource := range resources[:min(len(resources), gpus.MaxOffers)] {
 		var o gpus.Offer
@@ -170,7 +171,7 @@ func GPUFacts(node *v1.Node) *gpus.Facts {
 		facts.Offers = append(facts.Offers, o)
 	}
 	facts.Hardware = r.hardware(facts.Offers)
-	if len(facts.Offers) == 0 && len(facts.Hardware) == 0 && facts.Changing == (gpus.Label{}) {
+	if len(facts.Offers) == 0 && len(facts.Hardware) == 0 && facts.Changing == (gpus.Label{}) && facts.Paused == (gpus.Label{}) {
 		return noGPUs
 	}
 	return facts

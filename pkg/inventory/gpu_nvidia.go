@@ -25,12 +25,15 @@ const (
 	labelMIGState    = "nvidia.com/mig.config.state" // see changing
 	labelDeploy      = "nvidia.com/gpu.deploy."      // and a component
 
+	pausedFor = "paused-for-" // mig-change, driver-upgrade
+
 	productShared  = "-SHARED"
 	productMIG     = "-MIG-"
 	profileInvalid = "INVALID"
 )
 
-// changing returns the label that says that the MIG layout is being changed.
+// changing returns the label that says that the MIG layout is being changed, or the one
+// that says that components are paused for something else.
 //
 // The MIG manager's order is: state pending, components paused, the new layout
 // applied (with the state rebooting in between if that takes a reboot),
@@ -38,23 +41,29 @@ const (
 // word that is not known here mean that counts and labels may be of the old
 // layout. After failed, plugin and feature discovery run again and say what
 // there is now, as after success: that the operator wanted something else is
-// not the pod's concern. A component that is still paused, for this or for a
-// change of driver, keeps the node out either way. That mig.config names a
+// not the pod's concern. A component that is still paused, for this or for an
+// upgrade of the driver, keeps the node out either way. That mig.config names a
 // layout that the manager has not begun to apply cannot be seen from labels.
-func (r *gpuReader) changing() gpus.Label {
+func (r *gpuReader) changing() (changing, paused gpus.Label) {
 	switch state := r.label(labelMIGState); state.Value {
 	case "", "success", "failed":
 	default:
-		return state
+		return state, gpus.Label{}
 	}
-	var out gpus.Label
 	for key, value := range r.labels {
+		if !strings.HasPrefix(key, labelDeploy) || !strings.HasPrefix(value, pausedFor) {
+			continue
+		}
+		into := &paused
+		if value == pausedFor+"mig-change" {
+			into = &changing
+		}
 		// The first by name, so that the reason does not change by itself.
-		if strings.HasPrefix(key, labelDeploy) && strings.HasPrefix(value, "paused-for-") && (out.Key == "" || key < out.Key) {
-			out = gpus.Label{Key: key, Value: value}
+		if into.Key == "" || key < into.Key {
+			*into = gpus.Label{Key: key, Value: value}
 		}
 	}
-	return out
+	return changing, paused
 }
 
 // nvidia reads the offer of nvidia.com/gpu, nvidia.com/mig-<profile>, or a

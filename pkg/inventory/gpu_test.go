@@ -252,7 +252,7 @@ func TestALayoutIsChangingWhen(t *testing.T) {
 	const state, deploy = "nvidia.com/mig.config.state", "nvidia.com/gpu.deploy."
 	for name, tc := range map[string]struct {
 		labels map[string]string
-		want   string
+		want   string // "paused " before what is not the layout's
 	}{
 		"there is no manager":                     {nil, ""},
 		"a change is pending":                     {map[string]string{state: "pending"}, state + "=pending"},
@@ -264,12 +264,18 @@ func TestALayoutIsChangingWhen(t *testing.T) {
 		"a wish that nobody has acted on":         {map[string]string{state: "success", "nvidia.com/mig.config": "all-7g.80gb"}, ""},
 		"components are paused, first by name":    {map[string]string{deploy + "gpu-feature-discovery": "paused-for-mig-change", deploy + "device-plugin": "paused-for-mig-change"}, deploy + "device-plugin=paused-for-mig-change"},
 		"they are still paused after a failure":   {map[string]string{state: "failed", deploy + "dcgm": "paused-for-mig-change"}, deploy + "dcgm=paused-for-mig-change"},
-		"the driver is replaced":                  {map[string]string{deploy + "device-plugin": "paused-for-driver-upgrade"}, deploy + "device-plugin=paused-for-driver-upgrade"},
+		"the driver is replaced":                  {map[string]string{deploy + "device-plugin": "paused-for-driver-upgrade"}, "paused " + deploy + "device-plugin=paused-for-driver-upgrade"},
 		"components that somebody switched off":   {map[string]string{deploy + "dcgm": "false"}, ""},
 		"the state is told before what is paused": {map[string]string{state: "pending", deploy + "dcgm": "paused-for-mig-change"}, state + "=pending"},
 	} {
-		got := GPUFacts(&v1.Node{ObjectMeta: metav1.ObjectMeta{Labels: tc.labels}}).Changing
-		if got != (gpus.Label{}) && got.String() != tc.want || got == (gpus.Label{}) && tc.want != "" {
+		facts, got := GPUFacts(&v1.Node{ObjectMeta: metav1.ObjectMeta{Labels: tc.labels}}), ""
+		if facts.Changing != (gpus.Label{}) {
+			got = facts.Changing.String()
+		}
+		if facts.Paused != (gpus.Label{}) {
+			got += "paused " + facts.Paused.String()
+		}
+		if got != tc.want {
 			t.Errorf("%s: got %q, want %q", name, got, tc.want)
 		}
 	}

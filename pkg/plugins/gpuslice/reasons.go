@@ -147,6 +147,8 @@ func (r *request) refusal(facts *gpus.Facts) *fwk.Status {
 	switch no.Reason {
 	case gpus.LayoutChanging:
 		code, pairs = verdict.GPULayoutChanging, []any{"label", no.Label}
+	case gpus.GPUsPaused:
+		code, pairs = verdict.GPUsPaused, []any{"label", no.Label}
 	case gpus.LayoutInvalid:
 		code, pairs = verdict.GPULayoutInvalid, append(pairs, "label", no.Label)
 	case gpus.MemoryUnknown:

@@ -47,6 +47,8 @@ func TestWhatLabelsSayAgainstAPod(t *testing.T) {
 			"node(s) have labels that describe 4 of 40 units of nvidia.com/gpu, and plimsoll.dev/gpu-isolation asks something of each"},
 		"being changed": {gpus.Facts{Offers: []gpus.Offer{whole}, Changing: gpus.Label{Key: "nvidia.com/mig.config.state", Value: "pending"}},
 			"node(s) are changing the MIG layout of their GPUs (nvidia.com/mig.config.state=pending)"},
+		"paused": {gpus.Facts{Offers: []gpus.Offer{whole}, Paused: gpus.Label{Key: "nvidia.com/gpu.deploy.device-plugin", Value: "paused-for-driver-upgrade"}},
+			"node(s) have paused what serves their GPUs (nvidia.com/gpu.deploy.device-plugin=paused-for-driver-upgrade)"},
 	} {
 		wants := []gpus.Want{{Resource: "nvidia.com/gpu", Count: 1}}
 		r := &request{wants: wants, gpu: intent.GPU{MemoryBytes: 30 << 30, MemoryFrom: intent.GPUMemory},
