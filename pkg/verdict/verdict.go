@@ -64,7 +64,7 @@ const (
 	GPUsPaused          Code = "GPUsPaused"
 	GPULayoutInvalid    Code = "GPULayoutInvalid"
 	GPUMemoryUnknown    Code = "GPUMemoryUnknown"
-	GPULabelsPartial    Code = "GPULabelsPartial"
+	GPUModelsMixed      Code = "GPUModelsMixed"
 	GPUMemoryTooSmall   Code = "GPUMemoryTooSmall"
 	GPUSharingUnknown   Code = "GPUSharingUnknown"
 	GPUIsolationTooWeak Code = "GPUIsolationTooWeak"
@@ -315,7 +315,7 @@ var table = []Entry{
 	{GPUMemoryUnknown, gpuSlice, Refused,
 		`node(s) do not say how much memory {resource} has (label {label}), which {key} asks for`,
 		"The labeller of the label's vendor: GPU feature discovery for nvidia.com, the node labeller for amd.com. None writes gpu.intel.com/memory.max: set it yourself."},
-	{GPULabelsPartial, gpuSlice, Refused,
+	{GPUModelsMixed, gpuSlice, Refused,
 		`node(s) have labels that describe {count} of {all} units of {resource}, and {key} asks something of each`,
 		"Feature discovery labelling the node anew, after a change of the device plugin's configuration; on a node with GPUs of several models, claims (DRA)."},
 	{GPUMemoryTooSmall, gpuSlice, Refused,

@@ -158,7 +158,7 @@ func (r *request) refusal(facts *gpus.Facts) *fwk.Status {
 		if no.Floor > gpus.TimeSlicing {
 			key = intent.GPUIsolation
 		}
-		code, pairs = verdict.GPULabelsPartial, append(pairs, "count", no.Has, "all", no.Need, "key", key)
+		code, pairs = verdict.GPUModelsMixed, append(pairs, "count", no.Has, "all", no.Need, "key", key)
 	case gpus.MemoryTooSmall:
 		code, pairs = verdict.GPUMemoryTooSmall, append(pairs, "has", gpus.GiB(no.Has), "need", gpus.GiB(no.Need), "key", r.gpu.MemoryFrom)
 	case gpus.SharingUnknown:
