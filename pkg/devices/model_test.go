@@ -281,6 +281,8 @@ func TestWhyNothingFits(t *testing.T) {
 			Why{AllTaken, "gpu", "slice", "1 asked for, 0 of 2 free"}},
 		"two of one parent, one left on each": {a30, []string{"gpu-0-mig-2g12gb-5-0", "gpu-1-mig-2g12gb-5-0"}, pairOf("2g.12gb"), Limits{},
 			Why{Kind: NotTogether, Claim: "gpu"}},
+		"all GPUs, and annotations": {h100, nil, everyOne("gpu.nvidia.com"), Limits{Memory: 1 << 30},
+			Why{Untold, "gpu", "slice", "all devices are asked for, whatever the annotations say"}},
 		"a tainted GPU": {"resourceslices-h100-tainted", []string{"gpu-1", "gpu-2"}, one("gpu.nvidia.com", ""), Limits{},
 			Why{AllTaken, "gpu", "slice", "1 asked for, 0 of 2 free"}},
 	} {
@@ -298,6 +300,39 @@ func TestWhyNothingFits(t *testing.T) {
 				t.Errorf("got %+v and plan %v, want %+v", got, view.Plan("gpu-01"), c.want)
 			}
 		})
+	}
+}
+
+func everyOne(class string) *resourceapi.ResourceClaimSpec {
+	spec := profile("")
+	spec.Devices.Requests[0].Exactly = &resourceapi.ExactDeviceRequest{DeviceClassName: class, AllocationMode: resourceapi.DeviceAllocationModeAll}
+	return spec
+}
+
+// TestAnnotationsDoNotSpeakOfDevicesWithoutMemory: all NICs of a node can be had beside
+// a GPU that must have some memory.
+func TestAnnotationsDoNotSpeakOfDevicesWithoutMemory(t *testing.T) {
+	s := fleet(t, "resourceslices-a30-2x-dynamic-mig", 1)
+	nics := &resourceapi.ResourceSlice{}
+	nics.Name, nics.Spec.Driver, nics.Spec.NodeName = "gpu-01-nic", "nic.example.com", s.slices[0].Spec.NodeName
+	nics.Spec.Pool = resourceapi.ResourcePool{Name: "gpu-01", ResourceSliceCount: 1}
+	nics.Spec.Devices = []resourceapi.Device{{Name: "nic-0"}, {Name: "nic-1"}}
+	s.slices = append(s.slices, nics)
+	s.classes["nic"] = class("nic", `device.driver == "nic.example.com"`)
+	for name, c := range map[string]struct {
+		memory int64
+		want   int
+	}{"a slice that is large enough": {4 << 30, 3}, "none is": {20 << 30, 0}} {
+		asks := []Ask{{Name: "nics", Spec: everyOne("nic")}, {Name: "gpu", Spec: profile("1g.6gb")}}
+		shape, err := s.model.Shape(asks, Limits{Memory: c.memory}, s.classes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		view := look(s.model, s.slices, &s.allocated, shape, NewWorth(nil, nil))
+		plan := view.Plan("gpu-01")
+		if plan == nil && c.want > 0 || plan != nil && len(plan.Chosen) != c.want {
+			t.Errorf("%s: planned %+v (%+v), want %d devices", name, plan, view.Why(called("gpu-01")), c.want)
+		}
 	}
 }
 

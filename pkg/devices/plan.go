@@ -139,6 +139,10 @@ func (m *Model) planPart(n *node, s *Shape, w *Worth, part requests) *planned {
 		out.why = q.unusablePool()
 		return out // the allocator refuses: what "all" are cannot be told
 	}
+	if why, judged := q.allJudged(); judged {
+		out.why = why
+		return out
+	}
 	if s.all && q.exceeds() {
 		out.natural = true // the allocator gives up on the pod, and says why
 		return out
@@ -269,6 +273,41 @@ func (q *search) exceeds() bool {
 		}
 		if sum > maxSlots {
 			return true
+		}
+	}
+	return false
+}
+
+// allJudged tells whether a request for all devices means some here that the pod's
+// annotations speak of. The allocator, which does not know them, takes all or none.
+func (q *search) allJudged() (Why, bool) {
+	if !q.shape.all || q.shape.limits.none() {
+		return Why{}, false
+	}
+	for i := range q.shape.claims {
+		c := &q.shape.claims[i]
+		for j := range c.requests {
+			if q.part&c.requests[j].bit == 0 {
+				continue
+			}
+			for _, a := range c.requests[j].alternatives {
+				if a.all && q.selectsGPU(a.selector) {
+					return Why{Kind: Untold, Claim: c.name, Request: c.requests[j].name, Detail: "all devices are asked for, whatever the annotations say"}, true
+				}
+			}
+		}
+	}
+	return Why{}, false
+}
+
+// selectsGPU tells whether the selector accepts some device that limits judge.
+func (q *search) selectsGPU(s *selector) bool {
+	for _, p := range q.n.pools {
+		found := q.m.match(p, s)
+		for i := range found.traits {
+			if found.is(i, selected) && p.devices[i].memory > 0 {
+				return true
+			}
 		}
 	}
 	return false

@@ -175,9 +175,6 @@ func (m *Model) compile(asks []Ask, limits Limits, classes ClassLister) (*Shape,
 	if len(s.claims) == 1 && len(s.claims[0].requests) == 1 && len(s.claims[0].constraints) == 0 {
 		s.uniform = len(s.claims[0].requests[0].alternatives) == 1
 	}
-	if s.all && !limits.none() {
-		s.opaque = "all devices are asked for, whatever the annotations say"
-	}
 	count := 0
 	for i := range s.claims {
 		for j := range s.claims[i].requests {

@@ -18,7 +18,8 @@
 // it is the GPU's memory divided by its replicas. MPS enforces that; under
 // time-slicing each pod sees all of the memory and nothing holds the others to
 // their part, but the part is the most that all of them can use at once, so a
-// pod that states a need is held against it. Pods that want the whole memory of
+// pod that states a need is held against it. A vGPU of a virtual machine is a share
+// that has its memory to itself. Pods that want the whole memory of
 // a time-sliced GPU, at the risk of running out of it, state no need.
 //
 // # Suitable
@@ -32,18 +33,25 @@
 // one that is not listed is, after those that are, nearest to the floor first.
 // What a node does not say counts against it: a need is not met by memory that
 // no label tells, a floor above time-slicing not by a resource of which no
-// label tells how it is shared.
+// label tells how it is shared, and neither where there are more units than the
+// labels count.
 //
 // # Well spent
 //
 // Suitable nodes are ordered by, first things first:
 //
 //	isolation   the place of the level in the preference
+//	division    whole GPUs, then slices, then shares; equal unless one
+//	            container asks for several
 //	memory      least first, in GiB rounded up; equal for pods without a need
 //	worth       the commoner model first, see Worth
 //	untouched   a node of which no GPU is used last
 //	free        least left of the kind asked for (whole, slice, share) ...
 //	            ... and then of all kinds, in thousandths of a GPU
+//
+// A container that asks for several units wants several GPUs. Two shares may be
+// of the same GPU (NVIDIA's device plugin grants no container two under MPS, nor
+// under time-slicing if it is told to), and a CUDA process uses one MIG instance.
 //
 // Memory is compared in whole GiB because the same GPU reports some MiB more or
 // less by driver version, which must not scatter pods over its nodes. What is

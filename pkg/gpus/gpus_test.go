@@ -56,7 +56,12 @@ const gib = 1 << 30
 
 // asks is a request for one unit of nvidia.com/gpu.
 func asks(memoryBytes int64, preference ...Isolation) *Request {
-	return NewRequest([]Want{{NvidiaGPU, 1}}, memoryBytes, preference)
+	return NewRequest([]Want{{Resource: NvidiaGPU, Count: 1}}, memoryBytes, preference)
+}
+
+// several asks for some of one container.
+func several(count, memoryBytes int64, preference ...Isolation) *Request {
+	return NewRequest([]Want{{Resource: NvidiaGPU, Count: count, PerContainer: count}}, memoryBytes, preference)
 }
 
 func TestFits(t *testing.T) {
@@ -65,11 +70,14 @@ func TestFits(t *testing.T) {
 	gone.Offers, gone.Changing = gone.Offers[:1], changing.Changing
 	amd := node([]Offer{{Resource: AMDGPU, MemoryMiB: 196096, Isolation: Exclusive, Replicas: 1, Slices: 8}}, 8, 0)
 	amd.Changing = changing.Changing
+	paused := h100(0)
+	paused.Paused = Label{"nvidia.com/gpu.deploy.device-plugin", "paused-for-driver-upgrade"}
+	amd.Paused = paused.Paused
 	unlabelled := Offer{Resource: NvidiaGPU, Isolation: TimeSlicing, NoSharing: Label{Key: "s"}, NoMemory: Label{Key: "m"}, Replicas: 1, Slices: 8}
 	invalid := part(NvidiaGPU, 0, 1)
 	invalid.Invalid, invalid.NoMemory = Label{"nvidia.com/gpu.product", "X-MIG-INVALID"}, Label{"nvidia.com/gpu.memory", "0"}
 	covers := whole(81559)
-	covers.Covers = 3
+	covers.Covers, covers.Units = 3, 8
 	wants := func(pairs ...Want) *Request { return NewRequest(pairs, 0, nil) }
 
 	for name, tc := range map[string]struct {
@@ -80,11 +88,13 @@ func TestFits(t *testing.T) {
 		"a pod that states nothing takes any unit":     {asks(0), l40s(0), Refusal{}},
 		"memory to the last MiB":                       {asks(81559 << 20), h100(0), Refusal{}},
 		"a byte more than there is":                    {asks(81559<<20 + 1), h100(0), Refusal{Reason: MemoryTooSmall, Need: 81560, Has: 81559, Isolation: Exclusive}},
-		"a slice is held against its label, not name":  {NewRequest([]Want{{slice1g, 1}}, 10*gib, nil), mixed(0, 0), Refusal{Reason: MemoryTooSmall, Resource: slice1g, Need: 10240, Has: 9984, Isolation: MIG}},
+		"a slice is held against its label, not name":  {NewRequest([]Want{{Resource: slice1g, Count: 1}}, 10*gib, nil), mixed(0, 0), Refusal{Reason: MemoryTooSmall, Resource: slice1g, Need: 10240, Has: 9984, Isolation: MIG}},
 		"a share is held against its part":             {asks(18 * gib), l40s(0), Refusal{Reason: MemoryTooSmall, Need: 18432, Has: 4606, Isolation: TimeSlicing}},
 		"a share that is enough":                       {asks(11 * gib), mps(0), Refusal{}},
 		"memory that no label tells":                   {asks(1), node([]Offer{unlabelled}, 8, 0), Refusal{Reason: MemoryUnknown, Label: Label{Key: "m"}, Need: 1, Isolation: TimeSlicing}},
-		"labels of some of the GPUs":                   {asks(1), node([]Offer{covers}, 8, 0), Refusal{Reason: ModelsMixed, Need: 1, Has: 3, Isolation: Exclusive}},
+		"labels of some of the GPUs":                   {asks(1), node([]Offer{covers}, 8, 0), Refusal{Reason: LabelsPartial, Need: 8, Has: 3, Isolation: Exclusive}},
+		"labels of some, and a floor":                  {asks(0, Exclusive), node([]Offer{covers}, 8, 0), Refusal{Reason: LabelsPartial, Need: 8, Has: 3, Isolation: Exclusive, Floor: Exclusive}},
+		"labels of some, the lowest floor":             {asks(0, Exclusive, TimeSlicing), node([]Offer{covers}, 8, 0), Refusal{}},
 		"labels of some, nothing stated":               {asks(0), node([]Offer{covers}, 8, 0), Refusal{}},
 		"no labels, nothing stated":                    {asks(0), node([]Offer{unlabelled}, 8, 0), Refusal{}},
 		"a floor, and sharing that no label tells":     {asks(0, MPS), node([]Offer{unlabelled}, 8, 0), Refusal{Reason: SharingUnknown, Label: Label{Key: "s"}, Isolation: TimeSlicing, Floor: MPS}},
@@ -96,18 +106,19 @@ func TestFits(t *testing.T) {
 		"a slice where a whole GPU is wanted":          {asks(0, Exclusive), single(0), Refusal{Reason: IsolationTooWeak, Isolation: MIG, Floor: Exclusive}},
 		"too weak is told before too small":            {asks(18*gib, MIG), l40s(0), Refusal{Reason: IsolationTooWeak, Need: 18432, Isolation: TimeSlicing, Floor: MIG}},
 		"the layout is changing":                       {asks(0), changing, Refusal{Reason: LayoutChanging, Label: changing.Changing}},
-		"changing, and the resource is gone for now":   {wants(Want{slice3g, 1}), gone, Refusal{Reason: LayoutChanging, Resource: slice3g, Label: changing.Changing}},
-		"NVIDIA's layout is nothing to AMD's":          {wants(Want{AMDGPU, 1}), amd, Refusal{}},
+		"changing, and the resource is gone for now":   {wants(Want{Resource: slice3g, Count: 1}), gone, Refusal{Reason: LayoutChanging, Resource: slice3g, Label: changing.Changing}},
+		"paused for another driver":                    {asks(0), paused, Refusal{Reason: GPUsPaused, Label: paused.Paused}},
+		"NVIDIA's layout is nothing to AMD's":          {wants(Want{Resource: AMDGPU, Count: 1}), amd, Refusal{}},
 		"slices that are not all alike":                {asks(gib), node([]Offer{invalid}, 0, 0), Refusal{Reason: LayoutInvalid, Label: invalid.Invalid, Need: 1024, Isolation: MIG}},
 		"a resource the node does not have":            {asks(0), mixed(0, 0), Refusal{Reason: NotOffered, Need: 1}},
-		"what is known goes before what is not there":  {NewRequest([]Want{{AMDGPU, 1}, {slice1g, 1}}, 40*gib, nil), mixed(0, 0), Refusal{Reason: MemoryTooSmall, Resource: slice1g, Need: 40960, Has: 9984, Isolation: MIG}},
+		"what is known goes before what is not there":  {NewRequest([]Want{{Resource: AMDGPU, Count: 1}, {Resource: slice1g, Count: 1}}, 40*gib, nil), mixed(0, 0), Refusal{Reason: MemoryTooSmall, Resource: slice1g, Need: 40960, Has: 9984, Isolation: MIG}},
 		"all are taken":                                {asks(0), h100(8), Refusal{Reason: TooFew, Need: 1, Has: 0}},
 		"more are taken than there are":                {asks(0), h100(9), Refusal{Reason: TooFew, Need: 1, Has: 0}},
-		"the last ones":                                {wants(Want{NvidiaGPU, 3}), h100(5), Refusal{}},
-		"one too many":                                 {wants(Want{NvidiaGPU, 4}), h100(5), Refusal{Reason: TooFew, Need: 4, Has: 3}},
+		"the last ones":                                {wants(Want{Resource: NvidiaGPU, Count: 3}), h100(5), Refusal{}},
+		"one too many":                                 {wants(Want{Resource: NvidiaGPU, Count: 4}), h100(5), Refusal{Reason: TooFew, Need: 4, Has: 3}},
 		"full and too small: only one can be evicted":  {asks(80 * gib), h100(8), Refusal{Reason: MemoryTooSmall, Need: 81920, Has: 81559, Isolation: Exclusive}},
-		"two resources, one of them short":             {wants(Want{slice1g, 1}, Want{slice3g, 2}), mixed(0, 7), Refusal{Reason: TooFew, Resource: slice3g, Need: 2, Has: 1}},
-		"every unit must do, not only the first asked": {NewRequest([]Want{{slice1g, 1}, {slice3g, 1}}, 30*gib, nil), mixed(0, 0), Refusal{Reason: MemoryTooSmall, Resource: slice1g, Need: 30720, Has: 9984, Isolation: MIG}},
+		"two resources, one of them short":             {wants(Want{Resource: slice1g, Count: 1}, Want{Resource: slice3g, Count: 2}), mixed(0, 7), Refusal{Reason: TooFew, Resource: slice3g, Need: 2, Has: 1}},
+		"every unit must do, not only the first asked": {NewRequest([]Want{{Resource: slice1g, Count: 1}, {Resource: slice3g, Count: 1}}, 30*gib, nil), mixed(0, 0), Refusal{Reason: MemoryTooSmall, Resource: slice1g, Need: 30720, Has: 9984, Isolation: MIG}},
 	} {
 		if tc.want.Reason != Suitable && tc.want.Resource == "" {
 			tc.want.Resource = tc.request.wants[0].Resource
@@ -142,9 +153,12 @@ func TestRankPrefers(t *testing.T) {
 		"unlisted levels last, nearest to the floor first": {asks(4*gib, TimeSlicing), []*Node{l40s(0), mps(0), single(0), h100(4)}},
 		"an order that skips one":                          {asks(4*gib, Exclusive, MPS), []*Node{h100(4), mps(0), single(0)}},
 		"the fewest free GPUs that still fit":              {asks(0), []*Node{h100(7), h100(6), h100(1), h100(0)}},
-		"fewest free, for several GPUs":                    {NewRequest([]Want{{NvidiaGPU, 4}}, 0, nil), []*Node{h100(4), h100(3), h100(1), h100(0)}},
+		"fewest free, for several GPUs":                    {NewRequest([]Want{{Resource: NvidiaGPU, Count: 4}}, 0, nil), []*Node{h100(4), h100(3), h100(1), h100(0)}},
 		"an untouched node last, even if it is small":      {asks(0), []*Node{h100(1), node([]Offer{whole(81559)}, 1, 0)}},
-		"mixed slices by what all of them leave":           {NewRequest([]Want{{slice1g, 1}}, 0, nil), []*Node{mixed(10, 7), mixed(15, 4), mixed(15, 0), mixed(0, 0)}},
+		"mixed slices by what all of them leave":           {NewRequest([]Want{{Resource: slice1g, Count: 1}}, 0, nil), []*Node{mixed(10, 7), mixed(15, 4), mixed(15, 0), mixed(0, 0)}},
+		"whole GPUs for several, however large":            {several(2, 4*gib), []*Node{h200(4), single(0), l40s(0)}},
+		"the preference before whole GPUs":                 {several(2, 0, MIG, TimeSlicing), []*Node{single(0), l40s(0), h200(4)}},
+		"one for each of several containers":               {NewRequest([]Want{{Resource: NvidiaGPU, Count: 4, PerContainer: 1}}, 4*gib, nil), []*Node{l40s(0), single(0), h200(4)}},
 		"the commoner model":                               {asks(0), []*Node{of("common"), of("rare")}},
 		"whole GPUs beside slices that are in use":         {asks(0), []*Node{beside, besideFree, h100(4), h100(1)}},
 	} {
@@ -159,7 +173,7 @@ func TestRankPrefers(t *testing.T) {
 }
 
 func TestRanksAre(t *testing.T) {
-	two := []Want{{slice1g, 2}, {slice3g, 1}}
+	two := []Want{{Resource: slice1g, Count: 2}, {Resource: slice3g, Count: 1}}
 	for name, tc := range map[string]struct {
 		request *Request
 		node    *Node
@@ -182,7 +196,7 @@ func TestRanksAre(t *testing.T) {
 func TestTheSameGPUWithAnotherDriverIsEquallyGood(t *testing.T) {
 	older, newer := node([]Offer{whole(81251)}, 8, 4), node([]Offer{whole(81920)}, 8, 4)
 	for count := range int64(4) {
-		r := NewRequest([]Want{{NvidiaGPU, count + 1}}, 40*gib, nil)
+		r := NewRequest([]Want{{Resource: NvidiaGPU, Count: count + 1}}, 40*gib, nil)
 		if a, b := r.Rank(older, 0), r.Rank(newer, 0); a != b || a.MemoryGiB != 80*(count+1) {
 			t.Errorf("got %+v and %+v", a, b)
 		}
@@ -272,6 +286,27 @@ func TestAUnitIsThisMuchOfAGPU(t *testing.T) {
 	}
 }
 
+func TestIdleIsListedGPUByGPU(t *testing.T) {
+	for name, tc := range map[string]struct {
+		node *Node
+		most int
+		want []int64
+	}{
+		"whole GPUs":                 {h100(6), 64, []int64{1000, 1000, 0, 0, 0, 0, 0, 0}},
+		"slices, two of them free":   {node([]Offer{part(slice1g, 9984, 1)}, 14, 12), 64, []int64{250, 0}},
+		"shares":                     {node([]Offer{share(4606, 10, TimeSlicing)}, 20, 5), 64, []int64{1000, 500}},
+		"whole GPUs beside slices":   {node([]Offer{whole(81559), part(slice3g, 40000, 4)}, 1, 1, 4, 1), 64, []int64{0, 1000, 500}},
+		"more than there is room of": {h100(0), 2, []int64{1000, 1000}},
+		"and of slices":              {node([]Offer{part(slice1g, 9984, 1)}, 80, 0), 2, []int64{1000, 1000}},
+		"nothing":                    {node([]Offer{whole(1)}, 0, 0), 64, []int64{}},
+	} {
+		into := make([]int64, tc.most)
+		if n, _ := tc.node.Idle(into); !slices.Equal(into[:n], tc.want) {
+			t.Errorf("%s: got %v, want %v", name, into[:n], tc.want)
+		}
+	}
+}
+
 func TestGiB(t *testing.T) {
 	for mib, want := range map[int64]string{0: "?", -1: "?", 1: "1Mi", 102: "102Mi", 103: "0.1Gi", 20096: "19.6Gi", 81920: "80Gi", 81919: "79.9Gi", math.MaxInt32: "2097151.9Gi"} {
 		if got := GiB(mib); got != want {
@@ -310,7 +345,7 @@ func TestPreferences(t *testing.T) {
 }
 
 func TestARequestKeepsNothingOfItsCallers(t *testing.T) {
-	wants := []Want{{NvidiaGPU, 1}}
+	wants := []Want{{Resource: NvidiaGPU, Count: 1}}
 	r := NewRequest(wants, 0, nil)
 	wants[0].Count = 100
 	if got := r.Fits(h100(0)); got != (Refusal{}) {

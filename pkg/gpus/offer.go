@@ -8,7 +8,7 @@ import (
 // Kind says what a unit of a resource is.
 type Kind uint8
 
-// The kinds of units.
+// The kinds of units, the least divided first.
 const (
 	Whole Kind = iota
 	Slice
@@ -48,14 +48,18 @@ type Offer struct {
 	// NoMemory is the label for want of which MemoryMiB is unknown, with the
 	// value it has ("" for a label that is not there).
 	NoMemory Label
+	// Units is how many there are, whether or not all are healthy.
+	Units int64
 	// Covers is how many units the labels describe, if that is fewer than there
-	// are: of a node with GPUs of several models they describe one. Else 0.
+	// are, else 0: of a node with GPUs of several models they describe one, and
+	// where units were made shares or slices of late they may be of before.
 	Covers int64
 	// Isolation is the level a unit has; the weakest if that is unknown.
 	Isolation Isolation
 	// NoSharing is the label for want of which Isolation is unknown.
 	NoSharing Label
-	// Replicas is how many pods share one GPU or slice, at least 1.
+	// Replicas is how many pods share one GPU or slice, at least 1. It is 1 for a
+	// share of which the labels do not tell: a vGPU, whose host shares it.
 	Replicas int64
 	// Slices is how many eighths of a GPU's memory a slice takes, 8 if the
 	// unit is not a slice.
@@ -85,6 +89,9 @@ type Facts struct {
 	// is being changed: all else that is known of them may be stale. A zero
 	// Label if it is not.
 	Changing Label
+	// Paused is the label that says that what serves the node's NVIDIA GPUs is
+	// paused for something else, such as another driver. A zero Label if it is not.
+	Paused Label
 }
 
 // offer returns the index of the resource's offer, -1 if there is none.
@@ -131,6 +138,9 @@ func (n *Node) String() string {
 	}
 	if n.Changing != (Label{}) {
 		fmt.Fprintf(&b, "changing: %s\n", n.Changing)
+	}
+	if n.Paused != (Label{}) {
+		fmt.Fprintf(&b, "paused: %s\n", n.Paused)
 	}
 	return strings.TrimSuffix(b.String(), "\n")
 }

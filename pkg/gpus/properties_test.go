@@ -50,9 +50,9 @@ func drawPreference(t *rapid.T) []Isolation {
 }
 
 func drawWants(t *rapid.T) []Want {
-	out := []Want{{NvidiaGPU, rapid.Int64Range(1, 8).Draw(t, "count")}}
+	out := []Want{{Resource: NvidiaGPU, Count: rapid.Int64Range(1, 8).Draw(t, "count")}}
 	if rapid.Bool().Draw(t, "also a slice") {
-		out = append(out, Want{slice1g, rapid.Int64Range(1, 4).Draw(t, "slices")})
+		out = append(out, Want{Resource: slice1g, Count: rapid.Int64Range(1, 4).Draw(t, "slices")})
 	}
 	return out
 }
@@ -110,7 +110,7 @@ func TestAskingForLessIsNeverRefusedMore(t *testing.T) {
 func TestScoresKeepTheOrderOfRanks(t *testing.T) {
 	draw := rapid.Custom(func(t *rapid.T) Rank {
 		n := func(label string, most int64) int64 { return rapid.Int64Range(0, most).Draw(t, label) }
-		return Rank{n("isolation", 7), n("memory", 1<<16-1), n("worth", MaxWorth), n("untouched", 1), n("kind", 1<<19-1), 2 * n("all", 1<<16-1)}
+		return Rank{n("isolation", 7), n("division", 3), n("memory", 1<<14-1), n("worth", MaxWorth), n("untouched", 1), n("kind", 1<<19-1), 2 * n("all", 1<<16-1)}
 	})
 	rapid.Check(t, func(t *rapid.T) {
 		a, b := draw.Draw(t, "a"), draw.Draw(t, "b")
@@ -182,7 +182,7 @@ func TestTheCensusDoesNotDependOnHistory(t *testing.T) {
 
 // TestJudgingAllocatesNothing holds the hot path to its word.
 func TestJudgingAllocatesNothing(t *testing.T) {
-	n, full, r := mixed(3, 2), mixed(16, 8), NewRequest([]Want{{slice1g, 1}, {slice3g, 1}}, gib, []Isolation{MIG, MPS})
+	n, full, r := mixed(3, 2), mixed(16, 8), NewRequest([]Want{{Resource: slice1g, Count: 1}, {Resource: slice3g, Count: 1}}, gib, []Isolation{MIG, MPS})
 	var census Census
 	census.Add([]Hardware{{"m", 1, 1}})
 	worth := census.Worth()
@@ -196,7 +196,7 @@ func TestJudgingAllocatesNothing(t *testing.T) {
 }
 
 func BenchmarkSuits(b *testing.B) {
-	n, r := mixed(3, 2), NewRequest([]Want{{slice3g, 1}}, gib, []Isolation{MIG, MPS})
+	n, r := mixed(3, 2), NewRequest([]Want{{Resource: slice3g, Count: 1}}, gib, []Isolation{MIG, MPS})
 	b.ReportAllocs()
 	for b.Loop() {
 		r.Suits(n.Facts)
@@ -204,7 +204,7 @@ func BenchmarkSuits(b *testing.B) {
 }
 
 func BenchmarkRank(b *testing.B) {
-	n, r := mixed(3, 2), NewRequest([]Want{{slice3g, 1}}, gib, []Isolation{MIG, MPS})
+	n, r := mixed(3, 2), NewRequest([]Want{{Resource: slice3g, Count: 1}}, gib, []Isolation{MIG, MPS})
 	var sum int64
 	b.ReportAllocs()
 	for b.Loop() {

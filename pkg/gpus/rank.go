@@ -7,6 +7,9 @@ import "cmp"
 type Rank struct {
 	// Isolation is the place of the node's level in the pod's preference.
 	Isolation int64
+	// Division is how far a GPU is divided of which one container asks for several:
+	// that of the Kind. 0 for a pod whose containers ask for one each.
+	Division int64
 	// MemoryGiB is the memory of all that the pod takes, each unit rounded up;
 	// 0 for a pod that states no need.
 	MemoryGiB int64
@@ -20,14 +23,15 @@ type Rank struct {
 }
 
 // How Score packs a Rank, from the most significant bit. A field that is larger
-// than its bits hold counts as the largest: 64 TiB, worth 255, 524 GPUs, 131
+// than its bits hold counts as the largest: 16 TiB, worth 255, 524 GPUs, 131
 // GPUs.
 //
-//	bits 62..60   59..44   43..36   35          34..16      15..0
-//	     isolation memory  worth    untouched   free kind   free all
+//	bits 62..60    59..58    57..44   43..36   35          34..16      15..0
+//	     isolation division  memory   worth    untouched   free kind   free all
 const (
 	isolationBits = 3
-	memoryBits    = 16
+	divisionBits  = 2
+	memoryBits    = 14
 	worthBits     = 8
 	untouchedBits = 1
 	freeKindBits  = 19
@@ -37,7 +41,7 @@ const (
 	freeAllUnit = 2
 
 	// MaxScore is the highest Score.
-	MaxScore = 1<<(isolationBits+memoryBits+worthBits+untouchedBits+freeKindBits+freeAllBits) - 1
+	MaxScore = 1<<(isolationBits+divisionBits+memoryBits+worthBits+untouchedBits+freeKindBits+freeAllBits) - 1
 )
 
 // Rank orders nodes that suit the request. The worth of the node is the
@@ -56,6 +60,9 @@ func (r *Request) Rank(n *Node, worth int64) Rank {
 		kinds[o.Kind] = true
 		takes += count * o.MilliGPUs()
 		out.Isolation = max(out.Isolation, int64(r.place[o.Isolation]))
+		if want.PerContainer > 1 {
+			out.Division = max(out.Division, int64(o.Kind))
+		}
 		if r.needMiB > 0 {
 			out.MemoryGiB += count * ((min(o.MemoryMiB, maxMiB) + 1023) / 1024)
 		}
@@ -81,6 +88,7 @@ const maxMiB = 1 << 30
 func (r Rank) Compare(other Rank) int {
 	return cmp.Or(
 		cmp.Compare(r.Isolation, other.Isolation),
+		cmp.Compare(r.Division, other.Division),
 		cmp.Compare(r.MemoryGiB, other.MemoryGiB),
 		cmp.Compare(r.Worth, other.Worth),
 		cmp.Compare(r.Untouched, other.Untouched),
@@ -92,6 +100,7 @@ func (r Rank) Compare(other Rank) int {
 // Score packs the rank into one integer, 0 to MaxScore, of which more is better.
 func (r Rank) Score() int64 {
 	packed := field(0, r.Isolation, isolationBits)
+	packed = field(packed, r.Division, divisionBits)
 	packed = field(packed, r.MemoryGiB, memoryBits)
 	packed = field(packed, r.Worth, worthBits)
 	packed = field(packed, r.Untouched, untouchedBits)

@@ -6,6 +6,8 @@ import "slices"
 type Want struct {
 	Resource string
 	Count    int64
+	// PerContainer is the most that one container asks for.
+	PerContainer int64
 }
 
 // Request is what a pod asks of GPUs. It never changes once it is made.
@@ -33,7 +35,7 @@ func NewRequest(wants []Want, memoryBytes int64, preference []Isolation) *Reques
 }
 
 // Demanding reports whether the pod states anything that labels must answer.
-// For one that does not, only a node that is being changed is unsuitable.
+// For one that does not, only a node that is being changed or paused is unsuitable.
 func (r *Request) Demanding() bool { return r.needMiB > 0 || r.floor > TimeSlicing }
 
 // Reason says why a node does not do.
@@ -51,14 +53,16 @@ const (
 	TooFew
 	// LayoutChanging: Label says that the MIG layout is being changed.
 	LayoutChanging
+	// GPUsPaused: Label says that what serves the GPUs is paused.
+	GPUsPaused
 	// LayoutInvalid: Label says that the MIG layout is not one that can be
 	// offered.
 	LayoutInvalid
 	// MemoryUnknown: Label is missing or not a number.
 	MemoryUnknown
-	// ModelsMixed: the labels describe Has units only, so the memory of the
-	// rest is unknown.
-	ModelsMixed
+	// LabelsPartial: the labels describe Has of Need units only, so the memory and
+	// the isolation of the rest are unknown.
+	LabelsPartial
 	// MemoryTooSmall: a unit has Has MiB, not Need.
 	MemoryTooSmall
 	// SharingUnknown: Label is missing or not known, and the pod accepts
@@ -75,7 +79,7 @@ type Refusal struct {
 	Resource string
 	Label    Label
 	// Need and Has are MiB for MemoryTooSmall and MemoryUnknown, units for
-	// TooFew and ModelsMixed.
+	// TooFew and LabelsPartial.
 	Need, Has        int64
 	Isolation, Floor Isolation
 }
@@ -98,9 +102,14 @@ func (r *Request) Suits(f *Facts) Refusal {
 }
 
 func (r *Request) judge(f *Facts, want *Want) Refusal {
-	if f.Changing != (Label{}) && VendorOf(want.Resource) == Nvidia {
+	if VendorOf(want.Resource) == Nvidia {
 		// Also for a resource that is gone: it may come back with the change.
-		return Refusal{Reason: LayoutChanging, Resource: want.Resource, Label: f.Changing}
+		switch {
+		case f.Changing != (Label{}):
+			return Refusal{Reason: LayoutChanging, Resource: want.Resource, Label: f.Changing}
+		case f.Paused != (Label{}):
+			return Refusal{Reason: GPUsPaused, Resource: want.Resource, Label: f.Paused}
+		}
 	}
 	at := f.offer(want.Resource)
 	if at < 0 {
@@ -113,12 +122,12 @@ func (r *Request) judge(f *Facts, want *Want) Refusal {
 		out.Reason, out.Label = LayoutInvalid, o.Invalid
 	case r.floor > TimeSlicing && o.NoSharing != (Label{}):
 		out.Reason, out.Label = SharingUnknown, o.NoSharing
+	case r.Demanding() && o.Covers > 0:
+		out.Reason, out.Need, out.Has = LabelsPartial, o.Units, o.Covers
 	case r.place[o.Isolation] == refused:
 		out.Reason = IsolationTooWeak
 	case r.needMiB == 0:
 		return Refusal{}
-	case o.Covers > 0:
-		out.Reason, out.Has = ModelsMixed, o.Covers
 	case o.MemoryMiB <= 0:
 		out.Reason, out.Label = MemoryUnknown, o.NoMemory
 	case o.MemoryMiB < r.needMiB:

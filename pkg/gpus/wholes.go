@@ -37,3 +37,25 @@ func (n *Node) Wholes(into []int64) (count int, model string) {
 	}
 	return count, model
 }
+
+// Idle lists what is idle of the node's GPUs, in thousandths: Wholes, and then the GPUs
+// that its slices and shares are of, as if what is free of a resource were together.
+// Which GPUs it is of only the kubelet knows.
+func (n *Node) Idle(into []int64) (count int, model string) {
+	count, model = n.Wholes(into)
+	for i := range n.Offers {
+		o := &n.Offers[i]
+		if o.Kind == Whole {
+			continue
+		}
+		all := min(max(n.Counts[i].Allocatable, 0), maxUnits) * o.MilliGPUs()
+		free := n.Counts[i].Free() * o.MilliGPUs()
+		for ; all > 0 && count < len(into); all -= MilliGPU {
+			model = o.Model
+			into[count] = min(free, MilliGPU)
+			free -= into[count]
+			count++
+		}
+	}
+	return count, model
+}

@@ -1,9 +1,11 @@
 package intent
 
 import (
+	"errors"
 	"strconv"
 	"strings"
 
+	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"plimsoll.dev/scheduler/pkg/gpus"
@@ -43,7 +45,7 @@ func gpuAnnotations() []Annotation {
 		Forms:   "want an amount of memory from 1Mi to 1Pi, such as 18Gi, 1.5Gi or 20G",
 		Example: "18Gi",
 		Doc: "The memory that the pod needs of each GPU, slice or share it asks for. Nodes whose labels tell of less, or of none, are refused; " +
-			"of the others, the smallest is taken first. A share of a GPU counts as the GPU's memory divided by its replicas. It binds the GPUs of the pod's claims as well, together with what the claims say.",
+			"of the others, the smallest is taken first. A share of a GPU counts as the GPU's memory divided by its replicas. It binds the GPUs of the pod's claims as well, together with what the claims say. On a pod that asks for neither it is an error, as the other annotations about GPUs are.",
 		parse: parseMemory,
 	}, {
 		Key:     GPUModel,
@@ -54,6 +56,19 @@ func gpuAnnotations() []Annotation {
 			"and a model spread over several GPUs less of each: state `gpu-memory` then, which takes the place of what the model says.",
 		parse: parseModel,
 	}}
+}
+
+// NeedsGPU is what is wrong with the annotations about GPUs of a pod that asks for none,
+// nil if there are none: an *AnnotationError for each, in the order of the keys.
+func NeedsGPU(pod *v1.Pod) error {
+	var errs []error
+	for _, a := range gpuAnnotations() {
+		if value, found := pod.Annotations[a.Key]; found {
+			errs = append(errs, &AnnotationError{a.Key, value,
+				"want the pod to ask for a GPU as well, by a resource that is known for one, such as nvidia.com/gpu, or by a claim: it means nothing without"})
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func parseIsolation(value string, into *Intent) bool {

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	v1 "k8s.io/api/core/v1"
 
 	"plimsoll.dev/scheduler/pkg/gpus"
 )
@@ -177,4 +178,18 @@ func FuzzGPUIsolation(f *testing.F) {
 			t.Errorf("%q is accepted as %v", value, words)
 		}
 	})
+}
+
+// TestAnnotationsAboutGPUsNeedOne: the pod is told of each that it carries.
+func TestAnnotationsAboutGPUsNeedOne(t *testing.T) {
+	pod := &v1.Pod{}
+	if err := NeedsGPU(pod); err != nil {
+		t.Errorf("a pod without annotations: %v", err)
+	}
+	pod.Annotations = map[string]string{GPUMemory: "18Gi", TargetUtilization: "80", GPUIsolation: "mig"}
+	var wrong *AnnotationError
+	err := NeedsGPU(pod)
+	if !errors.As(err, &wrong) || wrong.Key != GPUIsolation || !strings.Contains(err.Error(), GPUMemory+`: "18Gi"`) || strings.Contains(err.Error(), TargetUtilization) {
+		t.Errorf("got %v, want an error about %s and %s", err, GPUIsolation, GPUMemory)
+	}
 }

@@ -123,11 +123,22 @@ func PodGPUs(pod *v1.Pod) []gpus.Want {
 	var out []gpus.Want
 	for name, count := range amounts.Resource.GetScalarResources() {
 		if count > 0 && gpus.VendorOf(string(name)) != "" {
-			out = append(out, gpus.Want{Resource: string(name), Count: count})
+			out = append(out, gpus.Want{Resource: string(name), Count: count, PerContainer: mostInOne(pod, name)})
 		}
 	}
 	slices.SortFunc(out, func(a, b gpus.Want) int { return strings.Compare(a.Resource, b.Resource) })
 	return out
+}
+
+// mostInOne is the most of a resource that one of the pod's containers asks for.
+func mostInOne(pod *v1.Pod, name v1.ResourceName) (most int64) {
+	for _, containers := range [][]v1.Container{pod.Spec.InitContainers, pod.Spec.Containers} {
+		for i := range containers {
+			amount := containers[i].Resources.Requests[name]
+			most = max(most, amount.Value())
+		}
+	}
+	return most
 }
 
 // noGPUs are the facts of every node without GPUs.
@@ -144,7 +155,8 @@ func GPUFacts(node *v1.Node) *gpus.Facts {
 			}
 		}
 	}
-	facts := &gpus.Facts{Changing: r.changing()}
+	facts := &gpus.Facts{}
+	facts.Changing, facts.Paused = r.changing()
 	resources := slices.Sorted(maps.Keys(r.units))
 	for _, resource := range resources[:min(len(resources), gpus.MaxOffers)] {
 		var o gpus.Offer
@@ -159,7 +171,7 @@ func GPUFacts(node *v1.Node) *gpus.Facts {
 		facts.Offers = append(facts.Offers, o)
 	}
 	facts.Hardware = r.hardware(facts.Offers)
-	if len(facts.Offers) == 0 && len(facts.Hardware) == 0 && facts.Changing == (gpus.Label{}) {
+	if len(facts.Offers) == 0 && len(facts.Hardware) == 0 && facts.Changing == (gpus.Label{}) && facts.Paused == (gpus.Label{}) {
 		return noGPUs
 	}
 	return facts
@@ -175,7 +187,7 @@ type gpuReader struct {
 
 // hardware sums up the offers by model. A node whose GPUs no device plugin
 // offers (claims allocate them, or the plugin is paused) has those its labels
-// count.
+// count, and of a vendor whose labels do not count them, one.
 func (r *gpuReader) hardware(offers []gpus.Offer) []gpus.Hardware {
 	var out []gpus.Hardware
 	for i := range offers {
@@ -189,7 +201,7 @@ func (r *gpuReader) hardware(offers []gpus.Offer) []gpus.Hardware {
 		}
 	}
 	if len(out) == 0 {
-		out = r.nvidiaHardware()
+		out = slices.Concat(r.nvidiaHardware(), r.amdHardware(), r.intelHardware())
 	}
 	slices.SortFunc(out, func(a, b gpus.Hardware) int { return strings.Compare(a.Model, b.Model) })
 	merged := out[:0]

@@ -109,7 +109,8 @@ func TestTheCensusFollowsTheNodes(t *testing.T) {
 func TestGPUsThatAPodAsksFor(t *testing.T) {
 	pod := podOf("p", "", "", amounts("nvidia.com/mig-1g.10gb", "2", gpu, "1", "cpu", "4", "gpu.intel.com/monitoring", "1", "amd.com/gpu", "0", "example.com/gpu", "1"))
 	pod.Spec.InitContainers = []v1.Container{{Name: "warm", Resources: v1.ResourceRequirements{Requests: amounts(gpu, "3")}}}
-	want := []gpus.Want{{Resource: gpu, Count: 3}, {Resource: "nvidia.com/mig-1g.10gb", Count: 2}}
+	pod.Spec.Containers = append(pod.Spec.Containers, v1.Container{Name: "side", Resources: v1.ResourceRequirements{Requests: amounts("nvidia.com/mig-1g.10gb", "1")}})
+	want := []gpus.Want{{Resource: gpu, Count: 3, PerContainer: 3}, {Resource: "nvidia.com/mig-1g.10gb", Count: 3, PerContainer: 2}}
 	if diff := cmp.Diff(want, PodGPUs(pod)); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}

@@ -20,7 +20,7 @@ const (
 // is shared: there are then more units than GPUs.
 func (r *gpuReader) intel(resource string) gpus.Offer {
 	o := gpus.Offer{
-		Resource: resource, Kind: gpus.Whole, Isolation: gpus.Exclusive, Replicas: 1, Slices: gpus.SlicesPerGPU,
+		Resource: resource, Units: r.units[resource], Kind: gpus.Whole, Isolation: gpus.Exclusive, Replicas: 1, Slices: gpus.SlicesPerGPU,
 		Model: r.labels[labelIntelProduct],
 	}
 	// Both drivers together: the labels do not tell GPUs by driver.
@@ -60,4 +60,9 @@ func (r *gpuReader) intelDevices() int64 {
 		}
 	}
 	return sum
+}
+
+// intelHardware is what labels tell of GPUs that no device plugin offers.
+func (r *gpuReader) intelHardware() []gpus.Hardware {
+	return someGPU(r.labelled(labelIntelCount) || r.labelled(labelIntelDevice), r.labels[labelIntelProduct], gpus.IntelXe)
 }

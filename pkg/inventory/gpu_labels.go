@@ -18,6 +18,16 @@ func (r *gpuReader) number(key string) (n int64, ok bool) {
 	return count(r.labels[key])
 }
 
+// labelled tells whether some label begins so. One that counts none does not count.
+func (r *gpuReader) labelled(prefix string) bool {
+	for key, value := range r.labels {
+		if strings.HasPrefix(key, prefix) && value != "0" {
+			return true
+		}
+	}
+	return false
+}
+
 // mostCounted bounds what a label may count, so that products of two cannot
 // overflow.
 const mostCounted = 1 << 30

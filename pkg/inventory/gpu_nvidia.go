@@ -1,6 +1,7 @@
 package inventory
 
 import (
+	"cmp"
 	"strings"
 
 	"plimsoll.dev/scheduler/pkg/gpus"
@@ -18,16 +19,21 @@ const (
 	labelSharing  = ".sharing-strategy" // none, time-slicing, mps
 	labelSlices   = ".slices.gi"        // compute slices; on slices alone
 
+	labelPresent     = "nvidia.com/gpu.present"      // true on a node with GPUs, whatever they do
+	labelVGPU        = "nvidia.com/vgpu.present"     // true in a guest that has a vGPU
 	labelMIGStrategy = "nvidia.com/mig.strategy"     // single, mixed; absent for none
 	labelMIGState    = "nvidia.com/mig.config.state" // see changing
 	labelDeploy      = "nvidia.com/gpu.deploy."      // and a component
+
+	pausedFor = "paused-for-" // mig-change, driver-upgrade
 
 	productShared  = "-SHARED"
 	productMIG     = "-MIG-"
 	profileInvalid = "INVALID"
 )
 
-// changing returns the label that says that the MIG layout is being changed.
+// changing returns the label that says that the MIG layout is being changed, or the one
+// that says that components are paused for something else.
 //
 // The MIG manager's order is: state pending, components paused, the new layout
 // applied (with the state rebooting in between if that takes a reboot),
@@ -35,23 +41,29 @@ const (
 // word that is not known here mean that counts and labels may be of the old
 // layout. After failed, plugin and feature discovery run again and say what
 // there is now, as after success: that the operator wanted something else is
-// not the pod's concern. A component that is still paused, for this or for a
-// change of driver, keeps the node out either way. That mig.config names a
+// not the pod's concern. A component that is still paused, for this or for an
+// upgrade of the driver, keeps the node out either way. That mig.config names a
 // layout that the manager has not begun to apply cannot be seen from labels.
-func (r *gpuReader) changing() gpus.Label {
+func (r *gpuReader) changing() (changing, paused gpus.Label) {
 	switch state := r.label(labelMIGState); state.Value {
 	case "", "success", "failed":
 	default:
-		return state
+		return state, gpus.Label{}
 	}
-	var out gpus.Label
 	for key, value := range r.labels {
+		if !strings.HasPrefix(key, labelDeploy) || !strings.HasPrefix(value, pausedFor) {
+			continue
+		}
+		into := &paused
+		if value == pausedFor+"mig-change" {
+			into = &changing
+		}
 		// The first by name, so that the reason does not change by itself.
-		if strings.HasPrefix(key, labelDeploy) && strings.HasPrefix(value, "paused-for-") && (out.Key == "" || key < out.Key) {
-			out = gpus.Label{Key: key, Value: value}
+		if into.Key == "" || key < into.Key {
+			*into = gpus.Label{Key: key, Value: value}
 		}
 	}
-	return out
+	return changing, paused
 }
 
 // nvidia reads the offer of nvidia.com/gpu, nvidia.com/mig-<profile>, or a
@@ -59,7 +71,7 @@ func (r *gpuReader) changing() gpus.Label {
 func (r *gpuReader) nvidia(resource string) gpus.Offer {
 	base := strings.TrimSuffix(resource, gpus.NvidiaShared)
 	product := r.label(base + labelProduct)
-	o := gpus.Offer{Resource: resource, Kind: gpus.Whole, Isolation: gpus.Exclusive, Replicas: 1, Slices: gpus.SlicesPerGPU}
+	o := gpus.Offer{Resource: resource, Units: r.units[resource], Kind: gpus.Whole, Isolation: gpus.Exclusive, Replicas: 1, Slices: gpus.SlicesPerGPU}
 	var profile string
 	o.Model, profile = splitProduct(product.Value)
 	if profile == profileInvalid {
@@ -75,6 +87,10 @@ func (r *gpuReader) nvidia(resource string) gpus.Offer {
 		o.Slices = r.slices(base, profile)
 	}
 	r.share(&o, base, strings.HasSuffix(product.Value, productShared))
+	if r.labels[labelVGPU] == "true" {
+		// The host gives other guests turns on the same GPU. The memory is this guest's.
+		o.Kind, o.Isolation = gpus.Share, gpus.TimeSlicing
+	}
 	r.memory(&o, base)
 	return o
 }
@@ -169,16 +185,17 @@ func (r *gpuReader) memory(o *gpus.Offer, base string) {
 	if o.NoMemory != (gpus.Label{}) {
 		return
 	}
+	// The labels describe one model of a node that may have several, whichever
+	// was written last; and the plugin may share or divide already what feature
+	// discovery has not looked at since.
+	if covered, ok := r.number(base + labelCount); ok && covered > 0 && o.Units > covered*o.Replicas {
+		o.Covers = covered * o.Replicas
+	}
 	memory := r.label(base + labelMemory)
 	mib, ok := count(memory.Value)
 	if !ok || mib == 0 {
 		o.NoMemory = memory
 		return
-	}
-	// The labels describe one model of a node that may have several, whichever
-	// was written last.
-	if covered, ok := r.number(base + labelCount); ok && covered > 0 && r.units[o.Resource] > covered*o.Replicas {
-		o.Covers = covered * o.Replicas
 	}
 	if o.MemoryMiB = mib / o.Replicas; o.MemoryMiB == 0 {
 		o.NoMemory = r.label(base + labelReplicas) // more shares than MiB
@@ -190,8 +207,18 @@ func (r *gpuReader) nvidiaHardware() []gpus.Hardware {
 	n, ok := r.number(gpus.NvidiaGPU + labelCount)
 	model, profile := splitProduct(r.labels[gpus.NvidiaGPU+labelProduct])
 	if !ok || n == 0 || model == "" || profile != "" {
-		return nil
+		// Slices are no GPUs, and none are counted of a layout that is invalid.
+		return someGPU(model != "" || r.labels[labelPresent] == "true", model, gpus.NvidiaGPU)
 	}
 	memory, _ := r.number(gpus.NvidiaGPU + labelMemory)
 	return []gpus.Hardware{{Model: model, MemoryMiB: memory, MilliGPUs: min(n, 1<<20) * gpus.MilliGPU}}
+}
+
+// someGPU is one GPU of which labels tell that it is there, and nothing else except
+// perhaps its model.
+func someGPU(there bool, model, resource string) []gpus.Hardware {
+	if !there {
+		return nil
+	}
+	return []gpus.Hardware{{Model: cmp.Or(model, resource), MilliGPUs: gpus.MilliGPU}}
 }

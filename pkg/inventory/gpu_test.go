@@ -67,6 +67,10 @@ changing: nvidia.com/mig.config.state=pending`,
 		"amd-spx-0":           "amd.com/gpu whole 191.5Gi exclusive ░░░░░░░░ 8 of 8 free",
 		"amd-cpx-single-0":    "amd.com/gpu slice 23.9Gi mig ░░░░░░░░░░░░░░░░ 64 of 64 free",
 		"amd-cpx-mixed-0":     "amd.com/cpx_nps4 slice 23.9Gi mig ░░░░░░░░░░░░░░░░ 64 of 64 free",
+		"amd-cpx-single-1":    "amd.com/gpu slice 23.5Gi mig ░░░░░░░░░░░░░░░░ 64 of 64 free",
+		"amd-cpx-mixed-1":     "amd.com/cpx_nps4 slice 23.5Gi mig ░░░░░░░░░░░░░░░░ 64 of 64 free",
+		"amd-hetero-1": `amd.com/cpx_nps1 slice 23.5Gi mig ░░░░░░░░░░░░░░░░ 24 of 24 free
+amd.com/spx_nps1 whole 191.5Gi exclusive ░░░░░ 5 of 5 free`,
 		"amd-hetero-0": `amd.com/cpx_nps1 slice 23.9Gi mig ░░░░░░░░░░░░░░░░ 24 of 24 free
 amd.com/spx_nps1 whole 191.5Gi exclusive ░░░░░ 5 of 5 free`,
 		"intel-max-0":    "gpu.intel.com/i915 whole ? exclusive ░░ 2 of 2 free",
@@ -94,14 +98,38 @@ func TestSampleNodesAreMadeOf(t *testing.T) {
 		"nv-timeslice-0":         {{Model: "NVIDIA-L40S", MemoryMiB: 46060, MilliGPUs: 4000}},
 		"nv-timeslice-renamed-0": {{Model: "NVIDIA-L40S", MemoryMiB: 46060, MilliGPUs: 4000}},
 		"nv-mig-pending-0":       {{Model: h100, MemoryMiB: 81559, MilliGPUs: 8000}}, // by its labels
-		"nv-single-invalid-0":    nil,
+		"nv-single-invalid-0":    {{Model: h100, MilliGPUs: 1000}},                   // how many, no label tells
 		"h100-0":                 {{Model: h100, MemoryMiB: 81559, MilliGPUs: 8000}}, // by its labels
 		"amd-cpx-single-0":       {{Model: mi300, MemoryMiB: 196096, MilliGPUs: 8000}},
+		"amd-cpx-mixed-1":        {{Model: mi300, MemoryMiB: 192512, MilliGPUs: 8000}}, // 8 times 24G less what was rounded
+		"amd-hetero-1":           {{Model: mi300, MemoryMiB: 196096, MilliGPUs: 8000}},
 		"amd-hetero-0":           {{Model: mi300, MemoryMiB: 196096, MilliGPUs: 8000}},
 		"intel-max-0":            {{Model: "Max_1100", MilliGPUs: 2000}},
 		"intel-shared-0":         {{Model: "gpu.intel.com/xe", MilliGPUs: 2000}},
 	} {
 		if diff := cmp.Diff(want, GPUFacts(samples(t)[name]).Hardware); diff != "" {
+			t.Errorf("%s (-want +got)\n%s", name, diff)
+		}
+	}
+}
+
+// TestNodesThatOfferNothingAtTheMoment are nodes with GPUs all the same.
+func TestNodesThatOfferNothingAtTheMoment(t *testing.T) {
+	for name, tc := range map[string]struct {
+		labels map[string]string
+		want   []gpus.Hardware
+	}{
+		"the GPU operator has just found them": {map[string]string{"nvidia.com/gpu.present": "true"}, []gpus.Hardware{{Model: "nvidia.com/gpu", MilliGPUs: 1000}}},
+		"the operator found none":              {map[string]string{"nvidia.com/gpu.present": "false"}, nil},
+		"slices, and the plugin is gone": {map[string]string{"nvidia.com/gpu.product": "NVIDIA-A30-MIG-1g.6gb", "nvidia.com/gpu.count": "8"},
+			[]gpus.Hardware{{Model: "NVIDIA-A30", MilliGPUs: 1000}}},
+		"AMD's labeller":             {map[string]string{"amd.com/gpu.vram": "192G", "amd.com/gpu.product-name": "MI300X"}, []gpus.Hardware{{Model: "MI300X", MilliGPUs: 1000}}},
+		"an old one of AMD's":        {map[string]string{"beta.amd.com/gpu.vram.64G": "8"}, []gpus.Hardware{{Model: "amd.com/gpu", MilliGPUs: 1000}}},
+		"Intel's rules":              {map[string]string{"gpu.intel.com/device-id.0380-0bda.count": "2"}, []gpus.Hardware{{Model: "gpu.intel.com/xe", MilliGPUs: 1000}}},
+		"Intel's rules count none":   {map[string]string{"gpu.intel.com/device.count": "0"}, nil},
+		"another product of the two": {map[string]string{"amd.com/cpu": "true", "intel.com/qat": "true"}, nil},
+	} {
+		if diff := cmp.Diff(tc.want, GPUFacts(&v1.Node{ObjectMeta: metav1.ObjectMeta{Labels: tc.labels}}).Hardware); diff != "" {
 			t.Errorf("%s (-want +got)\n%s", name, diff)
 		}
 	}
@@ -128,6 +156,8 @@ func TestLabelsThatAreWrong(t *testing.T) {
 		"count missing":                        {plain, gpu, []string{"nvidia.com/gpu.count"}, "whole 79.6Gi exclusive"},
 		"count not a number":                   {plain, gpu, []string{"nvidia.com/gpu.count=many"}, "whole 79.6Gi exclusive"},
 		"several models, labels of one":        {plain, gpu, []string{"nvidia.com/gpu.count=3"}, "whole 79.6Gi exclusive covers 3"},
+		"shared of late, labels of before":     {plain, gpu, []string{"allocatable:nvidia.com/gpu=40"}, "whole 79.6Gi exclusive covers 8"},
+		"the same without a memory":            {plain, gpu, []string{"allocatable:nvidia.com/gpu=40", memory}, "whole ? exclusive no memory: nvidia.com/gpu.memory= covers 8"},
 		"no labels at all":                     {plain, gpu, []string{memory, product, sharing, replicas, "nvidia.com/gpu.count"}, "whole ? time-slicing no memory: nvidia.com/gpu.replicas= no sharing: nvidia.com/gpu.sharing-strategy="},
 		"labels of before MPS, not shared":     {plain, gpu, []string{sharing}, "whole 79.6Gi exclusive"},
 		"labels of before MPS, shared":         {shared, gpu, []string{sharing}, "share 4.4Gi time-slicing"},
@@ -148,18 +178,23 @@ func TestLabelsThatAreWrong(t *testing.T) {
 		"single strategy without a product":    {"nv-single-0", gpu, []string{product, "nvidia.com/gpu.slices.gi"}, "slice 9.7Gi mig"},
 		"single strategy, nothing partitioned": {plain, gpu, []string{"nvidia.com/mig.strategy=single"}, "whole 79.6Gi exclusive"},
 		"single strategy, invalid":             {"nv-single-invalid-0", gpu, nil, "slice ? mig no memory: nvidia.com/gpu.memory=0 invalid: nvidia.com/gpu.product=NVIDIA-H100-80GB-HBM3-MIG-INVALID"},
+		"a vGPU":                               {plain, gpu, []string{"nvidia.com/vgpu.present=true"}, "share 79.6Gi time-slicing"},
+		"a vGPU that its guest shares":         {"nv-mps-0", gpu, []string{"nvidia.com/vgpu.present=true"}, "share 11.2Gi time-slicing"},
+		"no vGPU":                              {plain, gpu, []string{"nvidia.com/vgpu.present=false"}, "whole 79.6Gi exclusive"},
 		"a product that is all suffixes":       {plain, gpu, []string{product + "=-MIG--SHARED"}, "share ? time-slicing no memory: nvidia.com/gpu.replicas=1"},
 
-		"vram missing":                  {amd, "amd.com/gpu", []string{"amd.com/gpu.vram", "beta.amd.com/gpu.vram", "beta.amd.com/gpu.vram.192G"}, "whole ? exclusive no memory: amd.com/gpu.vram="},
-		"vram as a copy only":           {amd, "amd.com/gpu", []string{"amd.com/gpu.vram", "beta.amd.com/gpu.vram.192G"}, "whole 191.5Gi exclusive"},
-		"vram as a count only":          {amd, "amd.com/gpu", []string{"amd.com/gpu.vram", "beta.amd.com/gpu.vram"}, "whole 191.5Gi exclusive"},
-		"vram of two sizes":             {amd, "amd.com/gpu", []string{"beta.amd.com/gpu.vram.64G=4"}, "whole ? exclusive no memory: amd.com/gpu.vram="},
-		"vram in plain words":           {amd, "amd.com/gpu", []string{"amd.com/gpu.vram=lots", "beta.amd.com/gpu.vram.192G"}, "whole ? exclusive no memory: amd.com/gpu.vram=lots"},
-		"vram 0G":                       {amd, "amd.com/gpu", []string{"amd.com/gpu.vram=0G", "beta.amd.com/gpu.vram.192G"}, "whole ? exclusive no memory: amd.com/gpu.vram=0G"},
-		"vram in MiB":                   {amd, "amd.com/gpu", []string{"amd.com/gpu.vram=65520M", "beta.amd.com/gpu.vram.192G"}, "whole 63.9Gi exclusive"},
-		"partition without gpu.":        {amd, "amd.com/gpu", []string{"amd.com/gpu.compute-memory-partition", "amd.com/compute-memory-partition=dpx_nps1", "beta.amd.com/gpu.vram.192G"}, "slice 95.7Gi mig"},
-		"partition in capitals":         {amd, "amd.com/gpu", []string{"amd.com/gpu.compute-memory-partition=QPX_NPS4", "beta.amd.com/gpu.vram.192G"}, "slice 47.8Gi mig"},
-		"partition unknown, more units": {amd, "amd.com/gpu", []string{"amd.com/gpu.compute-memory-partition", "allocatable:amd.com/gpu=48"}, "slice 31.9Gi mig"},
+		"vram missing":         {amd, "amd.com/gpu", []string{"amd.com/gpu.vram", "beta.amd.com/gpu.vram", "beta.amd.com/gpu.vram.192G"}, "whole ? exclusive no memory: amd.com/gpu.vram="},
+		"vram as a copy only":  {amd, "amd.com/gpu", []string{"amd.com/gpu.vram", "beta.amd.com/gpu.vram.192G"}, "whole 191.5Gi exclusive"},
+		"vram as a count only": {amd, "amd.com/gpu", []string{"amd.com/gpu.vram", "beta.amd.com/gpu.vram"}, "whole 191.5Gi exclusive"},
+		"vram of two sizes":    {amd, "amd.com/gpu", []string{"beta.amd.com/gpu.vram.64G=4"}, "whole ? exclusive no memory: amd.com/gpu.vram="},
+		"vram of two sizes, not counted as the units are": {"amd-hetero-1", "amd.com/spx_nps1", []string{"beta.amd.com/gpu.vram.24G=25"}, "whole ? exclusive no memory: amd.com/gpu.vram="},
+		"as many of each size: the smaller":               {"amd-hetero-1", "amd.com/spx_nps1", []string{"allocatable:amd.com/spx_nps1=24", "beta.amd.com/gpu.vram.192G=24"}, "whole 23.5Gi exclusive"},
+		"vram in plain words":                             {amd, "amd.com/gpu", []string{"amd.com/gpu.vram=lots", "beta.amd.com/gpu.vram.192G"}, "whole ? exclusive no memory: amd.com/gpu.vram=lots"},
+		"vram 0G":                                         {amd, "amd.com/gpu", []string{"amd.com/gpu.vram=0G", "beta.amd.com/gpu.vram.192G"}, "whole ? exclusive no memory: amd.com/gpu.vram=0G"},
+		"vram in MiB":                                     {amd, "amd.com/gpu", []string{"amd.com/gpu.vram=65520M", "beta.amd.com/gpu.vram.192G"}, "whole 63.9Gi exclusive"},
+		"partition without gpu.":                          {amd, "amd.com/gpu", []string{"amd.com/gpu.compute-memory-partition", "amd.com/compute-memory-partition=dpx_nps1", "beta.amd.com/gpu.vram.192G"}, "slice 95.7Gi mig"},
+		"partition in capitals":                           {amd, "amd.com/gpu", []string{"amd.com/gpu.compute-memory-partition=QPX_NPS4", "beta.amd.com/gpu.vram.192G"}, "slice 47.8Gi mig"},
+		"partition unknown, more units":                   {amd, "amd.com/gpu", []string{"amd.com/gpu.compute-memory-partition", "allocatable:amd.com/gpu=48"}, "slice 31.9Gi mig"},
 
 		"no device count":             {intel, "gpu.intel.com/i915", []string{"gpu.intel.com/device.count", "gpu.intel.com/device-id.0380-0bda.count"}, "whole ? time-slicing no memory: gpu.intel.com/memory.max= no sharing: gpu.intel.com/device.count="},
 		"devices counted by kind":     {intel, "gpu.intel.com/i915", []string{"gpu.intel.com/device.count"}, "whole ? exclusive no memory: gpu.intel.com/memory.max="},
@@ -217,7 +252,7 @@ func TestALayoutIsChangingWhen(t *testing.T) {
 	const state, deploy = "nvidia.com/mig.config.state", "nvidia.com/gpu.deploy."
 	for name, tc := range map[string]struct {
 		labels map[string]string
-		want   string
+		want   string // "paused " before what is not the layout's
 	}{
 		"there is no manager":                     {nil, ""},
 		"a change is pending":                     {map[string]string{state: "pending"}, state + "=pending"},
@@ -229,12 +264,18 @@ func TestALayoutIsChangingWhen(t *testing.T) {
 		"a wish that nobody has acted on":         {map[string]string{state: "success", "nvidia.com/mig.config": "all-7g.80gb"}, ""},
 		"components are paused, first by name":    {map[string]string{deploy + "gpu-feature-discovery": "paused-for-mig-change", deploy + "device-plugin": "paused-for-mig-change"}, deploy + "device-plugin=paused-for-mig-change"},
 		"they are still paused after a failure":   {map[string]string{state: "failed", deploy + "dcgm": "paused-for-mig-change"}, deploy + "dcgm=paused-for-mig-change"},
-		"the driver is replaced":                  {map[string]string{deploy + "device-plugin": "paused-for-driver-upgrade"}, deploy + "device-plugin=paused-for-driver-upgrade"},
+		"the driver is replaced":                  {map[string]string{deploy + "device-plugin": "paused-for-driver-upgrade"}, "paused " + deploy + "device-plugin=paused-for-driver-upgrade"},
 		"components that somebody switched off":   {map[string]string{deploy + "dcgm": "false"}, ""},
 		"the state is told before what is paused": {map[string]string{state: "pending", deploy + "dcgm": "paused-for-mig-change"}, state + "=pending"},
 	} {
-		got := GPUFacts(&v1.Node{ObjectMeta: metav1.ObjectMeta{Labels: tc.labels}}).Changing
-		if got != (gpus.Label{}) && got.String() != tc.want || got == (gpus.Label{}) && tc.want != "" {
+		facts, got := GPUFacts(&v1.Node{ObjectMeta: metav1.ObjectMeta{Labels: tc.labels}}), ""
+		if facts.Changing != (gpus.Label{}) {
+			got = facts.Changing.String()
+		}
+		if facts.Paused != (gpus.Label{}) {
+			got += "paused " + facts.Paused.String()
+		}
+		if got != tc.want {
 			t.Errorf("%s: got %q, want %q", name, got, tc.want)
 		}
 	}

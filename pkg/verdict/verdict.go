@@ -61,6 +61,7 @@ const (
 	DevicesUntold            Code = "DevicesUntold"
 
 	GPULayoutChanging   Code = "GPULayoutChanging"
+	GPUsPaused          Code = "GPUsPaused"
 	GPULayoutInvalid    Code = "GPULayoutInvalid"
 	GPUMemoryUnknown    Code = "GPUMemoryUnknown"
 	GPUModelsMixed      Code = "GPUModelsMixed"
@@ -305,21 +306,24 @@ var table = []Entry{
 	{GPULayoutChanging, gpuSlice, Refused,
 		`node(s) are changing the MIG layout of their GPUs ({label})`,
 		"The change ending: mig-manager says so in the label."},
+	{GPUsPaused, gpuSlice, Refused,
+		`node(s) have paused what serves their GPUs ({label})`,
+		"The end of what the label names, such as an upgrade of the driver; the GPU operator then sets it back."},
 	{GPULayoutInvalid, gpuSlice, Refused,
 		`node(s) have a MIG layout that cannot be offered as {resource} ({label})`,
 		"A layout that is alike on all GPUs of the node, or the mixed strategy."},
 	{GPUMemoryUnknown, gpuSlice, Refused,
 		`node(s) do not say how much memory {resource} has (label {label}), which {key} asks for`,
-		"GPU feature discovery labelling the node."},
+		"The labeller of the label's vendor: GPU feature discovery for nvidia.com, the node labeller for amd.com. None writes gpu.intel.com/memory.max: set it yourself."},
 	{GPUModelsMixed, gpuSlice, Refused,
-		`node(s) have GPUs of several models, and labels for {count} of their {resource} only`,
-		"Nodes with one GPU model, or claims (DRA)."},
+		`node(s) have labels that describe {count} of {all} units of {resource}, and {key} asks something of each`,
+		"Feature discovery labelling the node anew, after a change of the device plugin's configuration; on a node with GPUs of several models, claims (DRA)."},
 	{GPUMemoryTooSmall, gpuSlice, Refused,
 		`node(s) have {has} of memory per {resource}, {key} asks for {need}`,
 		"A larger GPU, slice or share, or a smaller need."},
 	{GPUSharingUnknown, gpuSlice, Refused,
 		`node(s) do not say how {resource} is shared (label {label}), and the pod accepts nothing weaker than {floor}`,
-		"GPU feature discovery labelling the node, or a weaker floor."},
+		"The labeller of the label's vendor (GPU feature discovery for nvidia.com, node feature discovery with Intel's rules for gpu.intel.com), or a weaker floor."},
 	{GPUIsolationTooWeak, gpuSlice, Refused,
 		`node(s) isolate {resource} by {has}, and the pod accepts nothing weaker than {floor}`,
 		"A node that isolates better, or a weaker floor."},

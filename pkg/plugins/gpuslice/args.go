@@ -3,7 +3,6 @@ package gpuslice
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
@@ -16,6 +15,7 @@ import (
 	"k8s.io/kubernetes/pkg/scheduler/apis/config/scheme"
 
 	"plimsoll.dev/scheduler/internal/adapt"
+	"plimsoll.dev/scheduler/pkg/mig"
 )
 
 // ProfileMix says how much each MIG profile counts in the worth of what a GPU
@@ -99,8 +99,8 @@ func (a *Args) validate(path *field.Path) field.ErrorList {
 	}
 	var sum int64
 	for name, weight := range a.ProfileWeights {
-		if strings.TrimSpace(name) == "" {
-			errs = append(errs, field.Invalid(weights, name, "want the name of a profile, such as 3g.40gb"))
+		if _, _, _, err := mig.ParseProfile(name); err != nil {
+			errs = append(errs, field.Invalid(weights.Key(name), name, err.Error()))
 		}
 		errs = append(errs, adapt.Within(weights.Key(name), weight, 0, 1_000_000)...)
 		sum += weight

@@ -19,6 +19,7 @@ func TestArgumentsAreDefaultedAndChecked(t *testing.T) {
 		"a fixed mix without any weight": {"profileMix: Fixed\nprofileWeights: {1g.10gb: 0}", "want a weight above 0"},
 		"weights without a fixed mix":    {"profileWeights: {1g.10gb: 1}", "only a Fixed mix has weights, profileMix is Uniform"},
 		"a negative weight":              {"profileMix: Fixed\nprofileWeights: {1g.10gb: -1}", "profileWeights[1g.10gb]: Invalid value: -1: want 0 to 1000000"},
+		"a profile that is none":         {"profileMix: Fixed\nprofileWeights: {3g40gb: 1}", `profileWeights[3g40gb]: Invalid value: "3g40gb": parsing profile`},
 		"no half-life":                   {"mixHalfLifeRequests: 0", "mixHalfLifeRequests: Invalid value: 0"},
 		"a negative timeout":             {"filterTimeoutSeconds: -1", "filterTimeoutSeconds: Invalid value: -1"},
 		"no time to bind":                {"bindingTimeoutSeconds: 0", "bindingTimeoutSeconds: Invalid value: 0"},

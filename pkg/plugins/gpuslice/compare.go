@@ -136,8 +136,14 @@ func better(a, b *standing) int {
 	if a.plan != nil || b.plan != nil {
 		return betterAcross(a, b)
 	}
-	return cmp.Or(cmp.Compare(a.rank.Isolation, b.rank.Isolation), cmp.Compare(a.rank.MemoryGiB, b.rank.MemoryGiB),
+	return cmp.Or(fitting(&a.rank, &b.rank),
 		cmp.Compare(bit(a.whole), bit(b.whole)), cmp.Compare(coarse(a.loss), coarse(b.loss)), a.rank.Compare(b.rank))
+}
+
+// fitting compares how near to what the pod asks for a device plugin's units are,
+// which goes before what they cost.
+func fitting(a, b *gpus.Rank) int {
+	return cmp.Or(cmp.Compare(a.Isolation, b.Isolation), cmp.Compare(a.Division, b.Division), cmp.Compare(a.MemoryGiB, b.MemoryGiB))
 }
 
 func (s *standing) known() bool { return s.plan != nil || s.units }
@@ -145,20 +151,20 @@ func (s *standing) known() bool { return s.plan != nil || s.units }
 // betterAcross compares a node that claims serve with one that a device plugin
 // does, by what both know.
 func betterAcross(a, b *standing) int {
-	isolationA, memoryA := a.taken()
-	isolationB, memoryB := b.taken()
-	return cmp.Or(cmp.Compare(isolationA, isolationB), cmp.Compare(memoryA, memoryB),
+	takenA, takenB := a.taken(), b.taken()
+	return cmp.Or(fitting(&takenA, &takenB),
 		cmp.Compare(bit(a.whole), bit(b.whole)), cmp.Compare(coarse(a.loss), coarse(b.loss)),
 		cmp.Compare(bit(a.plan == nil), bit(b.plan == nil)))
 }
 
 // taken is the place of the isolation in the pod's preference and the memory in
-// GiB, rounded up.
-func (s *standing) taken() (isolation, memoryGiB int64) {
+// GiB, rounded up. A class selects what it serves as a GPU: devices of a claim are
+// no divided ones.
+func (s *standing) taken() gpus.Rank {
 	if s.plan != nil {
-		return s.plan.Cost.Isolation, (s.plan.Cost.Memory + 1<<30 - 1) >> 30
+		return gpus.Rank{Isolation: s.plan.Cost.Isolation, MemoryGiB: (s.plan.Cost.Memory + 1<<30 - 1) >> 30}
 	}
-	return s.rank.Isolation, s.rank.MemoryGiB
+	return s.rank
 }
 
 // coarse makes losses equal that differ by less than a thousandth of a GPU, such
@@ -167,8 +173,11 @@ func coarse(l share.Loss) int64 { return int64(math.Round(float64(l))) }
 
 func betterPlan(a, b *standing) int {
 	ca, cb := &a.plan.Cost, &b.plan.Cost
-	first := cmp.Or(cmp.Compare(ca.Isolation, cb.Isolation),
-		cmp.Compare((ca.Memory+1<<30-1)>>30, (cb.Memory+1<<30-1)>>30), cmp.Compare(bit(a.whole), bit(b.whole)))
+	first := cmp.Compare(ca.Isolation, cb.Isolation)
+	if a.units && b.units {
+		first = cmp.Or(first, fitting(&a.rank, &b.rank))
+	}
+	first = cmp.Or(first, cmp.Compare((ca.Memory+1<<30-1)>>30, (cb.Memory+1<<30-1)>>30), cmp.Compare(bit(a.whole), bit(b.whole)))
 	if a.whole && b.whole {
 		first = cmp.Or(first, cmp.Compare(ca.Memory, cb.Memory))
 	}
@@ -176,7 +185,7 @@ func betterPlan(a, b *standing) int {
 		return first
 	}
 	if a.whole {
-		return cmp.Or(cmp.Compare(coarse(a.loss), coarse(b.loss)), ca.Compare(*cb))
+		return cmp.Or(cmp.Compare(coarse(a.loss), coarse(b.loss)), ca.Compare(*cb), a.rank.Compare(b.rank))
 	}
 	return cmp.Or(ca.Compare(*cb), a.rank.Compare(b.rank), cmp.Compare(bit(a.untouched), bit(b.untouched)))
 }

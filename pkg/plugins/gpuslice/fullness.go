@@ -5,6 +5,7 @@ import (
 
 	fwk "k8s.io/kube-scheduler/framework"
 
+	"plimsoll.dev/scheduler/pkg/gpus"
 	"plimsoll.dev/scheduler/pkg/share"
 )
 
@@ -48,7 +49,7 @@ func (p *GPUSlice) usedOf(nodes []fwk.NodeInfo) float64 {
 		if node.Node().Spec.Unschedulable {
 			continue
 		}
-		_, idle := p.idleOf(node, buffer[:])
+		_, idle := p.idleOf(node, buffer[:], (*gpus.Node).Wholes)
 		for _, milli := range idle {
 			used += share.Whole - min(max(milli, 0), share.Whole)
 		}

@@ -102,22 +102,26 @@ func (l *learner) observe(r *request, supply func() share.Supply) {
 }
 
 // taskOf says a request in terms of whole GPUs and shares of them, or as the
-// profiles it takes.
+// profiles it takes. Its claims may be for other devices, beside which a device plugin
+// serves GPUs.
 func (l *learner) taskOf(r *request) (*share.Task, []string) {
-	if r.view != nil {
-		plan := r.view.Any()
-		if plan == nil {
-			return nil, nil
-		}
-		task, profiles := taskOfPlan(plan, r.cpu)
-		if task != nil {
-			for _, name := range r.view.Models() {
-				task.Models = append(task.Models, l.models.Of(name))
-			}
-		}
-		return task, profiles
+	if r.view == nil {
+		return taskOfUnits(r), nil
 	}
-	return taskOfUnits(r), nil
+	plan := r.view.Any()
+	if plan == nil {
+		return taskOfUnits(r), nil
+	}
+	task, profiles := taskOfPlan(plan, r.cpu)
+	switch {
+	case task != nil:
+		for _, name := range r.view.Models() {
+			task.Models = append(task.Models, l.models.Of(name))
+		}
+	case len(profiles) == 0:
+		task = taskOfUnits(r)
+	}
+	return task, profiles
 }
 
 // taken is what a plan takes.

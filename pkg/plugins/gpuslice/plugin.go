@@ -154,6 +154,11 @@ func (p *GPUSlice) PreFilter(ctx context.Context, state fwk.CycleState, pod *v1.
 		return nil, adapt.Refuse(err)
 	}
 	r := p.read(pod, &asked)
+	if len(r.wants) == 0 && len(r.extended) == 0 && len(pod.Spec.ResourceClaims) == 0 {
+		if err := intent.NeedsGPU(pod); err != nil {
+			return nil, adapt.Refuse(err)
+		}
+	}
 	if status := p.allocatedWithinLimits(r); status != nil {
 		return nil, status
 	}

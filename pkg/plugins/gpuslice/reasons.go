@@ -147,12 +147,18 @@ func (r *request) refusal(facts *gpus.Facts) *fwk.Status {
 	switch no.Reason {
 	case gpus.LayoutChanging:
 		code, pairs = verdict.GPULayoutChanging, []any{"label", no.Label}
+	case gpus.GPUsPaused:
+		code, pairs = verdict.GPUsPaused, []any{"label", no.Label}
 	case gpus.LayoutInvalid:
 		code, pairs = verdict.GPULayoutInvalid, append(pairs, "label", no.Label)
 	case gpus.MemoryUnknown:
 		code, pairs = verdict.GPUMemoryUnknown, append(pairs, "label", no.Label.Key, "key", r.gpu.MemoryFrom)
-	case gpus.ModelsMixed:
-		code, pairs = verdict.GPUModelsMixed, append(pairs, "count", no.Has)
+	case gpus.LabelsPartial:
+		key := r.gpu.MemoryFrom
+		if no.Floor > gpus.TimeSlicing {
+			key = intent.GPUIsolation
+		}
+		code, pairs = verdict.GPUModelsMixed, append(pairs, "count", no.Has, "all", no.Need, "key", key)
 	case gpus.MemoryTooSmall:
 		code, pairs = verdict.GPUMemoryTooSmall, append(pairs, "has", gpus.GiB(no.Has), "need", gpus.GiB(no.Need), "key", r.gpu.MemoryFrom)
 	case gpus.SharingUnknown:

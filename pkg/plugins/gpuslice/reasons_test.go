@@ -43,8 +43,12 @@ func TestWhatLabelsSayAgainstAPod(t *testing.T) {
 		"too small":   {gpus.Facts{Offers: []gpus.Offer{whole}}, "node(s) have 24Gi of memory per nvidia.com/gpu, plimsoll.dev/gpu-memory asks for 30Gi"},
 		"unknown":     {gpus.Facts{Offers: []gpus.Offer{unknown}}, "node(s) do not say how much memory nvidia.com/gpu has (label nvidia.com/gpu.memory), which plimsoll.dev/gpu-memory asks for"},
 		"too weak":    {gpus.Facts{Offers: []gpus.Offer{shared}}, "node(s) isolate nvidia.com/gpu by time-slicing, and the pod accepts nothing weaker than mig"},
+		"partly described": {gpus.Facts{Offers: []gpus.Offer{{Resource: "nvidia.com/gpu", MemoryMiB: 48 << 10, Isolation: gpus.Exclusive, Units: 40, Covers: 4}}},
+			"node(s) have labels that describe 4 of 40 units of nvidia.com/gpu, and plimsoll.dev/gpu-isolation asks something of each"},
 		"being changed": {gpus.Facts{Offers: []gpus.Offer{whole}, Changing: gpus.Label{Key: "nvidia.com/mig.config.state", Value: "pending"}},
 			"node(s) are changing the MIG layout of their GPUs (nvidia.com/mig.config.state=pending)"},
+		"paused": {gpus.Facts{Offers: []gpus.Offer{whole}, Paused: gpus.Label{Key: "nvidia.com/gpu.deploy.device-plugin", Value: "paused-for-driver-upgrade"}},
+			"node(s) have paused what serves their GPUs (nvidia.com/gpu.deploy.device-plugin=paused-for-driver-upgrade)"},
 	} {
 		wants := []gpus.Want{{Resource: "nvidia.com/gpu", Count: 1}}
 		r := &request{wants: wants, gpu: intent.GPU{MemoryBytes: 30 << 30, MemoryFrom: intent.GPUMemory},

@@ -72,11 +72,16 @@ func (p *published) set(s *resourceapi.ResourceSlice, there bool) (node string, 
 // worthOf is how scarce the scarcest GPU of a node is, 0 for a node without.
 func (p *GPUSlice) worthOf(node *v1.Node) int64 {
 	worth := p.gpus.Worth() // counts what is published, too
-	out := worth.Of(p.gpus.Facts(node))
-	if hardware := p.published.of(node.Name); len(hardware) > 0 {
-		out = max(out, worth.Of(&gpus.Facts{Hardware: hardware}))
+	facts := p.gpus.Facts(node)
+	hardware := p.published.of(node.Name)
+	switch published := worth.Of(&gpus.Facts{Hardware: hardware}); {
+	case len(hardware) == 0:
+		return worth.Of(facts)
+	case len(facts.Offers) == 0:
+		return published // labels tell of the same GPUs, and less
+	default:
+		return max(worth.Of(facts), published)
 	}
-	return out
 }
 
 // watch keeps the inventory of nodes and of what drivers publish.
