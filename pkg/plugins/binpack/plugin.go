@@ -162,10 +162,11 @@ func (p *BinPack) Score(_ context.Context, state fwk.CycleState, _ *v1.Pod, node
 // ScoreExtensions implements fwk.ScorePlugin.
 func (p *BinPack) ScoreExtensions() fwk.ScoreExtensions { return p }
 
-// NormalizeScore keeps the order of the nodes, exactly at the top.
+// NormalizeScore keeps the order of the nodes, exactly at the top, and below at
+// least the sides of the line.
 func (p *BinPack) NormalizeScore(_ context.Context, state fwk.CycleState, _ *v1.Pod, scores fwk.NodeScoreList) *fwk.Status {
 	state.Write(bestKey, bestOf(scores))
-	adapt.DenseRank(scores)
+	adapt.DenseRankBySide(scores, adapt.Bounds{load.Opens.LeastScore(), load.Under.LeastScore()})
 	return nil
 }
 
