@@ -310,6 +310,30 @@ func TestTheSeedIsOnlyShownWhereItDecides(t *testing.T) {
 	}
 }
 
+// TestAProfileThatMeasuresUsageRunsOnACopy takes the shipped example of one: there is
+// nothing to measure on a copy, so its pods are placed by requests.
+func TestAProfileThatMeasuresUsageRunsOnACopy(t *testing.T) {
+	const config = "../../manifests/profiles/three-profiles.yaml"
+	file := write(t, "cluster.yaml", smallCluster+`
+---
+{apiVersion: v1, kind: Pod, metadata: {name: batch, namespace: shop}, spec: {schedulerName: plimsoll-dense, containers: [{name: c, image: example.test/c:1, resources: {requests: {cpu: "1"}}}]}}
+`)
+	const note = "note: measured usage is not simulated: profile plimsoll-dense judges nodes by requests alone"
+	for scheduler, noted := range map[string]int{"plimsoll": 1, "default": 0} {
+		stdout, stderr, err := execute(t, "simulate", "-f", file, "--engine", "memory", "--config", config, "--scheduler", scheduler)
+		if err != nil {
+			t.Fatalf("%v\n%s", err, stderr)
+		}
+		if got := strings.Count(stdout, note); got != noted || scheduler == "plimsoll" && !strings.Contains(stdout, "eu-a-01") {
+			t.Errorf("%s notes measured usage %d times, want %d, and batch on eu-a-01:\n%s", scheduler, got, noted, stdout)
+		}
+	}
+	stdout, stderr, err := execute(t, "explain", "shop/batch", "-f", file, "--config", config)
+	if err != nil || !strings.Contains(stdout, "eu-a-01") {
+		t.Errorf("explain: %v, want eu-a-01\n%s%s", err, stdout, stderr)
+	}
+}
+
 func TestExplainTellsOfPreemption(t *testing.T) {
 	file := write(t, "cluster.yaml", smallCluster+`
 ---

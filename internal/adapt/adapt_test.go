@@ -1,15 +1,11 @@
 package adapt
 
 import (
-	"cmp"
-	"slices"
 	"strings"
 	"testing"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
-	fwk "k8s.io/kube-scheduler/framework"
-	"pgregory.net/rapid"
 )
 
 type sample struct {
@@ -68,47 +64,5 @@ func TestTypeMeta(t *testing.T) {
 		if err := tc.meta.Validate("BinPack"); (err == nil) != tc.ok {
 			t.Errorf("%s: error %v", name, err)
 		}
-	}
-}
-
-func TestDenseRankKeepsOrderFromTheTop(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		// Few distinct values as well as many, runs of equal ones included.
-		spread := rapid.Int64Range(1, 5_000).Draw(t, "spread")
-		values := rapid.SliceOfN(rapid.Int64Range(0, spread), 1, 400).Draw(t, "values")
-		scores := make(fwk.NodeScoreList, len(values))
-		for i, v := range values {
-			scores[i].Score = v
-		}
-		DenseRank(scores)
-
-		distinct := slices.Clone(values)
-		slices.SortFunc(distinct, func(a, b int64) int { return cmp.Compare(b, a) })
-		distinct = slices.Compact(distinct)
-		for i, v := range values {
-			want := max(0, fwk.MaxScore-int64(slices.Index(distinct, v)))
-			if scores[i].Score != want {
-				t.Fatalf("%d of %v ranks %d, want %d", v, values, scores[i].Score, want)
-			}
-		}
-	})
-	DenseRank(nil)
-}
-
-func BenchmarkDenseRank(b *testing.B) {
-	const nodes = 5000
-	for name, distinct := range map[string]int64{"few": 12, "many": 5000} {
-		b.Run(name, func(b *testing.B) {
-			scores, work := make(fwk.NodeScoreList, nodes), make(fwk.NodeScoreList, nodes)
-			for i := range scores {
-				scores[i].Score = int64(i) * 7919 % distinct
-			}
-			b.ReportAllocs()
-			for b.Loop() {
-				copy(work, scores)
-				DenseRank(work)
-			}
-			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/nodes, "ns/node")
-		})
 	}
 }

@@ -115,7 +115,7 @@ default/p under plimsoll: pending at first, then goes to eu-a-02
   2 pods of lower priority would be preempted on eu-a-02: default/q-1, default/q-2
 
 WHY
-BinPack  opened an empty node: cpu at 75% after placement, target 80%
+BinPack  packing compared no nodes: cpu at 75% after placement, target 80%
 
 BEST NODES  TOTAL  TaintToleration  BinPack
 eu-a-02     30400  100 x303=30300   100

@@ -72,20 +72,43 @@ func contestants(which string, given []byte) ([]contestant, error) {
 
 // targets are the lines to which a contestant fills nodes, nil if it has none.
 func (c *contestant) targets() (func(*v1.Node) float64, error) {
-	for _, given := range c.cfg.Profiles[0].PluginConfig {
-		if given.Name != binpack.Name {
-			continue
-		}
-		args, err := binpack.DecodeArgs(given.Args)
-		if err != nil {
-			return nil, err
-		}
-		return binpack.Targets(args), nil
-	}
-	if c.name == Plimsoll {
+	args, err := packing(&c.cfg.Profiles[0])
+	switch {
+	case err != nil:
+		return nil, err
+	case args != nil:
+		return binpack.Targets(*args), nil
+	case c.name == Plimsoll:
 		return binpack.Targets(binpack.DefaultArgs()), nil
 	}
 	return nil, nil
+}
+
+// packing are the arguments of BinPack that a profile gives, nil if it gives none.
+func packing(profile *config.KubeSchedulerProfile) (*binpack.Args, error) {
+	for _, given := range profile.PluginConfig {
+		if given.Name == binpack.Name {
+			args, err := binpack.DecodeArgs(given.Args)
+			return &args, err
+		}
+	}
+	return nil, nil
+}
+
+// unmeasured says, a line each, which profiles would judge nodes by what they really
+// use: a copy of a cluster uses nothing.
+func (c *contestant) unmeasured() ([]string, error) {
+	var out []string
+	for i := range c.cfg.Profiles {
+		args, err := packing(&c.cfg.Profiles[i])
+		if err != nil {
+			return nil, err
+		}
+		if args != nil && args.MeasuredUsage != nil {
+			out = append(out, fmt.Sprintf("measured usage is not simulated: profile %s judges nodes by requests alone", c.cfg.Profiles[i].SchedulerName))
+		}
+	}
+	return out, nil
 }
 
 // input is what is simulated.

@@ -36,6 +36,11 @@ func Replay(ctx context.Context, o ReplayOptions) (*placement.Simulation, error)
 		Source: fmt.Sprintf("trace openb: %d nodes with %d GPUs, pods drawn from a list of %d until they ask for %.0f%% of the GPUs", len(o.Nodes), gpus, len(o.Pods), 100*o.Load),
 		Notes:  []string{"a GPU is a device that claims share by thousandths; pods come one by one, none leaves, and none is tried twice"}}
 	for i := range chosen {
+		unmeasured, err := chosen[i].unmeasured()
+		if err != nil {
+			return nil, err
+		}
+		out.Notes = append(out.Notes, unmeasured...)
 		policy := replay.Policy{Name: chosen[i].name, Config: chosen[i].yaml}
 		if chosen[i].name == Default {
 			policy = replay.Default()

@@ -76,6 +76,11 @@ func Run(ctx context.Context, o Options) (*placement.Simulation, error) {
 	}
 	out := &placement.Simulation{SchemaVersion: placement.SchemaVersion, Source: o.Snapshot.Source, Engine: o.Engine, Seed: o.Seed}
 	for i := range chosen {
+		unmeasured, err := chosen[i].unmeasured()
+		if err != nil {
+			return nil, err
+		}
+		in.notes = append(in.notes, unmeasured...)
 		result, err := o.simulate(ctx, in, &chosen[i])
 		if err != nil {
 			return nil, fmt.Errorf("simulating %s: %w", chosen[i].name, err)

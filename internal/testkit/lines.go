@@ -3,7 +3,9 @@
 package testkit
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -92,11 +94,20 @@ func nodeOf(name string, fields []string) (*v1.Node, error) {
 // label on one host. claim=WHAT is a claim of the pod's own, see Claims. owner is
 // KIND/NAME, or a kind alone; revision is that of its ReplicaSet's template. Several
 // annotations that begin alike may be written as labels of nodes are.
+//
+// A range of pods may go to a range of nodes, one to each, and each may ask for more
+// than the one before:
+//
+//	load-[01-20] cpu=1+250m memory=4Gi node=eu-a-[01-20]
 func Pods(text string) ([]*v1.Pod, error) {
 	var pods []*v1.Pod
 	err := eachLine(text, func(names []string, fields []string) error {
-		for _, name := range names {
-			pod, err := podOf(name, fields)
+		for i, name := range names {
+			own, err := fieldsOf(fields, i)
+			if err != nil {
+				return fmt.Errorf("pod %s: %w", name, err)
+			}
+			pod, err := podOf(name, own)
 			if err != nil {
 				return err
 			}
@@ -253,6 +264,37 @@ func expand(name string) ([]string, error) {
 		names = append(names, fmt.Sprintf("%s%0*d", prefix, len(from), i))
 	}
 	return names, nil
+}
+
+// fieldsOf are the fields of the pod at this place of its range.
+func fieldsOf(fields []string, at int) ([]string, error) {
+	own := slices.Clone(fields)
+	for i, f := range fields {
+		key, value, _ := strings.Cut(f, "=")
+		first, step, grows := strings.Cut(value, "+")
+		switch {
+		case key == "node":
+			nodes, err := expand(value)
+			if err != nil {
+				return nil, fmt.Errorf("%q: %w", f, err)
+			}
+			if len(nodes) > 1 && at >= len(nodes) {
+				return nil, fmt.Errorf("%q: want as many nodes as pods", f)
+			}
+			own[i] = "node=" + nodes[min(at, len(nodes)-1)]
+		case grows && !strings.Contains(key, ":"):
+			amount, err1 := resource.ParseQuantity(first)
+			more, err2 := resource.ParseQuantity(step)
+			if err := errors.Join(err1, err2); err != nil {
+				return nil, fmt.Errorf("%q: want an amount and what each pod adds, such as 1+250m: %w", f, err)
+			}
+			for range at {
+				amount.Add(more)
+			}
+			own[i] = key + "=" + amount.String()
+		}
+	}
+	return own, nil
 }
 
 // unbrace turns label:a.{x=1,y=2} into label:a.x=1 and label:a.y=2.

@@ -61,6 +61,25 @@ func TestFoldIsUndoneByExpand(t *testing.T) {
 	}
 }
 
+func TestPodsOfARangeGoToNodesOfARangeAndGrow(t *testing.T) {
+	pods, err := Pods("p-[1-3] cpu=1+250m node=n-[07-09]")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, p := range pods {
+		got = append(got, fmt.Sprintf("%s %s %s", p.Name, p.Spec.NodeName, p.Spec.Containers[0].Resources.Requests.Cpu()))
+	}
+	if diff := cmp.Diff([]string{"p-1 n-07 1", "p-2 n-08 1250m", "p-3 n-09 1500m"}, got); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+	for _, wrong := range []string{"p-[1-3] node=n-[1-2]", "p-[1-3] cpu=1+much"} {
+		if _, err := Pods(wrong); err == nil {
+			t.Errorf("%s is taken", wrong)
+		}
+	}
+}
+
 func TestFoldKeepsQuestionMarksApart(t *testing.T) {
 	if got, want := Fold([]string{"t-1?", "t-3", "t-2?", "web?"}), "t-3 t-[1-2]? web?"; got != want {
 		t.Errorf("%s, want %s", got, want)

@@ -28,6 +28,10 @@ func (s Side) String() string {
 	return [...]string{"over", "opens", "under"}[s]
 }
 
+// LeastScore is the lowest Score of a node on this side; those of worse sides are
+// below it.
+func (s Side) LeastScore() int64 { return int64(s) * bandWidth }
+
 // Reading is the verdict of the model on one node.
 type Reading struct {
 	Side Side
@@ -108,7 +112,7 @@ func (s *Scale) Read(node *Node, pod *Vector, target BasisPoints, mix *Mix) Read
 	h := s.hold(&node.Allocatable, brim)
 	strandedAfter, strandedBefore := s.strandedIn(&h, &after, mix), s.strandedIn(&h, &node.Used, mix)
 	value := Curve(out.Utilization, target) - strandedCost*strandedAfter - strandsCost*(strandedAfter-strandedBefore)
-	out.Score = int64(out.Side)*bandWidth + toBand(value)
+	out.Score = out.Side.LeastScore() + toBand(value)
 	return out
 }
 

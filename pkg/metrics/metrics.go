@@ -23,14 +23,14 @@ var (
 	// Placements counts pods by the side of the line their node ended on.
 	Placements = metrics.NewCounterVec(&metrics.CounterOpts{
 		Namespace: namespace, Subsystem: binPack, Name: "placements_total",
-		Help:           "Pods bound, by where their node ended relative to its target: under, opens (an empty node), over.",
+		Help:           "Pods bound in profiles that have BinPack score, by where their node ended relative to its target: under, opens (an empty node), over.",
 		StabilityLevel: metrics.ALPHA,
 	}, []string{"profile", "side"})
 
 	// PlacementUtilization shows how close to the target nodes are filled.
 	PlacementUtilization = metrics.NewHistogramVec(&metrics.HistogramOpts{
 		Namespace: namespace, Subsystem: binPack, Name: "placement_utilization_ratio",
-		Help:           "Dominant utilization of the node after each placement, as a share of its target: 1 is exactly on the line.",
+		Help:           "Dominant utilization of the node after each of these placements, as a share of its target: 1 is exactly on the line.",
 		Buckets:        []float64{.1, .2, .3, .4, .5, .6, .7, .8, .9, 1, 1.1, 1.25},
 		StabilityLevel: metrics.ALPHA,
 	}, []string{"profile"})

@@ -20,6 +20,7 @@ const (
 	OpenedEmptyNode   Code = "OpenedEmptyNode"
 	PackedOverTarget  Code = "PackedOverTarget"
 	PackingOutweighed Code = "PackingOutweighed"
+	NotPacked         Code = "NotPacked"
 
 	GroupUnknown     Code = "GroupUnknown"
 	GroupIncomplete  Code = "GroupIncomplete"
@@ -142,6 +143,9 @@ var table = []Entry{
 	{PackingOutweighed, "BinPack", Placed,
 		`preferences, topology, GPUs or architecture came before packing, another node may pack better: {resource} at {utilization} after placement, target {target}`,
 		"The pod's preferred affinities and spread constraints, soft taints, its group's domain, its zone, its GPUs or its architecture decided: all of these come before packing."},
+	{NotPacked, "BinPack", Placed,
+		`packing compared no nodes: {resource} at {utilization} after placement, target {target}`,
+		"It was the only node that could take the pod, the one it was nominated to, or the next in a batch's list; or BinPack does not score in the profile."},
 
 	{GroupUnknown, topology, Held,
 		`waiting to learn how many pods group {group} has: {missing}`,

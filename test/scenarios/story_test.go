@@ -18,6 +18,7 @@
 //	pods             the pods that already run, one per line; draws how loaded the nodes are
 //	pods quiet       the same without the drawing
 //	ask              what would be said of these pods, one after the other
+//	ask eu-b         the same, but printed only for the nodes whose names begin so
 //	place            the same, and each pod then stays on the first of its best nodes
 //	place brief      where they go, without what was said of every node
 //	leave            pods that were placed go away, one name per line
@@ -189,7 +190,7 @@ func (s *story) run(t *testing.T, d *datadriven.TestData) string {
 		if d.HasArg("together") {
 			out, err = s.together(t, d.Input)
 		} else {
-			out, err = s.schedule(t, d.Input, d.Cmd == "place", d.HasArg("brief"))
+			out, err = s.schedule(t, d.Input, d.Cmd == "place", d.CmdArgs)
 		}
 	case "leave":
 		out, err = s.leave(t, d.Input)
@@ -202,7 +203,11 @@ func (s *story) run(t *testing.T, d *datadriven.TestData) string {
 	return out
 }
 
-func (s *story) schedule(t *testing.T, input string, stays, brief bool) (string, error) {
+func (s *story) schedule(t *testing.T, input string, stays bool, args []datadriven.CmdArg) (string, error) {
+	brief, begin := stays && len(args) > 0, ""
+	if !stays && len(args) > 0 {
+		begin = args[0].Key
+	}
 	pods, err := testkit.Pods(input)
 	if err != nil {
 		return "", err
@@ -226,7 +231,7 @@ func (s *story) schedule(t *testing.T, input string, stays, brief bool) (string,
 		best := sorted(e.Best())
 		if fits := len(best) > 0; !brief || !fits {
 			fmt.Fprintf(&b, "%s\n", pod.Name)
-			s.describe(&b, e)
+			s.describe(&b, e, begin)
 		}
 		if len(best) == 0 || !stays {
 			continue
@@ -274,8 +279,9 @@ func (s *story) leave(t *testing.T, input string) (string, error) {
 	return b.String(), err
 }
 
-// describe prints one line per node; * marks the set of best ones.
-func (s *story) describe(b *strings.Builder, e *offline.Evaluation) {
+// describe prints one line per node whose name begins so; * marks the set of best
+// ones.
+func (s *story) describe(b *strings.Builder, e *offline.Evaluation, begin string) {
 	if e.Refused != nil {
 		fmt.Fprintf(b, "  %s refuses the pod: %s\n", e.Refused.Plugin(), strings.Join(e.Refused.Reasons(), "; "))
 		return
@@ -288,8 +294,10 @@ func (s *story) describe(b *strings.Builder, e *offline.Evaluation) {
 	byName := map[string]offline.Answer{}
 	var names []string
 	for _, a := range e.Nodes {
-		byName[a.Node] = a
-		names = append(names, a.Node)
+		if strings.HasPrefix(a.Node, begin) {
+			byName[a.Node] = a
+			names = append(names, a.Node)
+		}
 	}
 	for _, name := range sorted(names) {
 		a := byName[name]

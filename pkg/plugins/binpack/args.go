@@ -2,6 +2,7 @@ package binpack
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -28,13 +29,14 @@ type Args struct {
 	// weight 1, nvidia.com/gpu and amd.com/gpu as devices of weight 4 (they are
 	// most of what such a node costs).
 	Resources []ResourceArgs `json:"resources,omitempty"`
-	// Pools have targets of their own. The first whose labels a node has wins.
-	// Default: none.
+	// Pools have targets of their own. The first whose labels a node has wins, so
+	// one with more labels comes before one with some of these. Default: none.
 	Pools []PoolArgs `json:"pools,omitempty"`
 	// ShapeHalfLifePods is after how many further pods a pod counts half in the
 	// mix that stranding is judged by. At least 1. Default 1000.
 	ShapeHalfLifePods int64 `json:"shapeHalfLifePods"`
-	// MeasuredUsage blends in what nodes really use. Default: off.
+	// MeasuredUsage blends in what nodes really use of cpu and memory: one of these
+	// has to be among the resources. Default: off.
 	MeasuredUsage *UsageArgs `json:"measuredUsage,omitempty"`
 }
 
@@ -69,8 +71,8 @@ type UsageArgs struct {
 	// PollSeconds is the time between reads of metrics.k8s.io, 5 to 3600.
 	// Default 30.
 	PollSeconds *int64 `json:"pollSeconds,omitempty"`
-	// MaxAgeSeconds is how old a sample may be to count, pollSeconds to 86400.
-	// Default 180.
+	// MaxAgeSeconds is how old a sample may be to count, twice pollSeconds to
+	// 86400. Default 180.
 	MaxAgeSeconds *int64 `json:"maxAgeSeconds,omitempty"`
 }
 
@@ -124,27 +126,73 @@ func (a *Args) validate(path *field.Path) field.ErrorList {
 	errs = append(errs, ceiling(path, a.CeilingPercent, a.TargetPercent)...)
 	errs = append(errs, adapt.Within(path.Child("shapeHalfLifePods"), a.ShapeHalfLifePods, 1, 1_000_000)...)
 	errs = append(errs, validateResources(path.Child("resources"), a.Resources)...)
-	for i, pool := range a.Pools {
-		at := path.Child("pools").Index(i)
-		target := a.TargetPercent
-		if len(pool.MatchLabels) == 0 {
-			errs = append(errs, field.Required(at.Child("matchLabels"), "a pool is selected by at least one node label"))
-		}
-		if pool.TargetPercent != nil {
-			target = *pool.TargetPercent
-			errs = append(errs, adapt.Within(at.Child("targetPercent"), target, 1, 100)...)
-		}
-		limit := pool.CeilingPercent
-		if limit == nil {
-			limit = a.CeilingPercent
-		}
-		errs = append(errs, ceiling(at, limit, target)...)
+	for i := range a.Pools {
+		errs = append(errs, a.validatePool(path.Child("pools"), i)...)
 	}
-	if u := a.MeasuredUsage; u != nil {
-		at := path.Child("measuredUsage")
-		errs = append(errs, adapt.Within(at.Child("weightPercent"), *u.WeightPercent, 1, 100)...)
-		errs = append(errs, adapt.Within(at.Child("pollSeconds"), *u.PollSeconds, 5, 3600)...)
-		errs = append(errs, adapt.Within(at.Child("maxAgeSeconds"), *u.MaxAgeSeconds, *u.PollSeconds, 86400)...)
+	if a.MeasuredUsage != nil {
+		errs = append(errs, a.validateUsage(path.Child("measuredUsage"))...)
+	}
+	return errs
+}
+
+func (a *Args) validatePool(pools *field.Path, i int) field.ErrorList {
+	pool, at := a.Pools[i], pools.Index(i)
+	errs := validateLabels(at.Child("matchLabels"), pool.MatchLabels)
+	for j, earlier := range a.Pools[:i] {
+		if len(earlier.MatchLabels) > 0 && within(earlier.MatchLabels, pool.MatchLabels) {
+			errs = append(errs, field.Invalid(at.Child("matchLabels"), pool.MatchLabels,
+				fmt.Sprintf("no node gets here: all that have these labels belong to %s, want this pool before that", pools.Index(j))))
+			break
+		}
+	}
+	target, limit := a.TargetPercent, pool.CeilingPercent
+	if pool.TargetPercent != nil {
+		target = *pool.TargetPercent
+		errs = append(errs, adapt.Within(at.Child("targetPercent"), target, 1, 100)...)
+	}
+	if limit == nil {
+		limit = a.CeilingPercent
+	}
+	return append(errs, ceiling(at, limit, target)...)
+}
+
+// validateLabels holds a pool to labels that a node can have.
+func validateLabels(path *field.Path, labels map[string]string) field.ErrorList {
+	if len(labels) == 0 {
+		return field.ErrorList{field.Required(path, "a pool is selected by at least one node label")}
+	}
+	var errs field.ErrorList
+	for _, key := range slices.Sorted(maps.Keys(labels)) {
+		for _, problem := range validation.IsQualifiedName(key) {
+			errs = append(errs, field.Invalid(path, key, "no node has such a label: "+problem))
+		}
+		for _, problem := range validation.IsValidLabelValue(labels[key]) {
+			errs = append(errs, field.Invalid(path.Key(key), labels[key], "no node has a label of this value: "+problem))
+		}
+	}
+	return errs
+}
+
+// within tells whether all of these labels are among the others, with the same values.
+func within(labels, others map[string]string) bool {
+	for key, value := range labels {
+		if other, found := others[key]; !found || other != value {
+			return false
+		}
+	}
+	return true
+}
+
+func (a *Args) validateUsage(path *field.Path) field.ErrorList {
+	u := a.MeasuredUsage
+	errs := adapt.Within(path.Child("weightPercent"), *u.WeightPercent, 1, 100)
+	errs = append(errs, adapt.Within(path.Child("pollSeconds"), *u.PollSeconds, 5, 3600)...)
+	// A sample is as old as a poll when the next one comes, and that takes a while.
+	errs = append(errs, adapt.Within(path.Child("maxAgeSeconds"), *u.MaxAgeSeconds, 2**u.PollSeconds, 86400)...)
+	if !slices.ContainsFunc(a.Resources, func(r ResourceArgs) bool {
+		return r.Name == string(v1.ResourceCPU) || r.Name == string(v1.ResourceMemory)
+	}) {
+		errs = append(errs, field.Forbidden(path, "only cpu and memory are measured: want one of them among the resources, or no measured usage"))
 	}
 	return errs
 }

@@ -17,7 +17,7 @@
 //
 // Reasons: AnnotationInvalid refuses a pod as a whole, OverCeiling a node.
 // PackedUnderTarget, OpenedEmptyNode, PackedOverTarget and PackingOutweighed say
-// why a pod is where it is.
+// why a pod is where it is; NotPacked that packing had no say in it.
 //
 // Filter does nothing unless a ceiling is set, and then judges by requests
 // alone, as every component that sizes a cluster does. Pods that come with their

@@ -2,7 +2,6 @@ package binpack
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -30,7 +29,9 @@ type measured struct {
 
 func startMeasuring(ctx context.Context, args *UsageArgs, names []v1.ResourceName, handle fwk.Handle) (*measured, error) {
 	if handle.KubeConfig() == nil {
-		return nil, errors.New("measuredUsage reads metrics.k8s.io, and this scheduler has no API server")
+		// Without an API server there is nobody to ask: every sample is missing,
+		// and requests decide, as in a cluster without metrics.k8s.io.
+		return newMeasured(args, names, &usage.Poller{Clock: clock.RealClock{}}), nil
 	}
 	config := rest.CopyConfig(handle.KubeConfig())
 	config.ContentType, config.AcceptContentTypes = "application/json", "application/json"

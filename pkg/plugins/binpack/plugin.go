@@ -3,6 +3,7 @@ package binpack
 import (
 	"context"
 	"fmt"
+	"sync"
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -46,6 +47,8 @@ type BinPack struct {
 	shapes   *shapes
 	measured *measured // nil if measured usage is off
 	recorder verdict.Recorder
+	// scores tells whether the profile has the plugin score at all.
+	scores func() bool
 }
 
 // New returns the plugin's factory; the recorder, which may be nil, is told why
@@ -64,6 +67,8 @@ func New(recorder verdict.Recorder) func(context.Context, runtime.Object, fwk.Ha
 		p := &BinPack{
 			handle: handle, scale: scale, meter: meter, recorder: recorder,
 			lines: newLines(&args, scale), shapes: newShapes(meter, args.ShapeHalfLifePods),
+			// Later: the profile is not complete yet.
+			scores: sync.OnceValue(func() bool { return scoresIn(handle) }),
 		}
 		metrics.Register()
 		pods := handle.SharedInformerFactory().Core().V1().Pods().Informer()
@@ -162,10 +167,13 @@ func (p *BinPack) Score(_ context.Context, state fwk.CycleState, _ *v1.Pod, node
 // ScoreExtensions implements fwk.ScorePlugin.
 func (p *BinPack) ScoreExtensions() fwk.ScoreExtensions { return p }
 
-// NormalizeScore keeps the order of the nodes, exactly at the top.
+// NormalizeScore keeps the order of the nodes, exactly at the top, and below at
+// least the sides of the line.
 func (p *BinPack) NormalizeScore(_ context.Context, state fwk.CycleState, _ *v1.Pod, scores fwk.NodeScoreList) *fwk.Status {
-	state.Write(bestKey, bestOf(scores))
-	adapt.DenseRank(scores)
+	if len(scores) > 1 { // one alone is compared with nothing
+		state.Write(bestKey, bestOf(scores))
+	}
+	adapt.DenseRankBySide(scores, adapt.Bounds{load.Opens.LeastScore(), load.Under.LeastScore()})
 	return nil
 }
 
@@ -182,11 +190,14 @@ func (p *BinPack) Reserve(_ context.Context, state fwk.CycleState, _ *v1.Pod, no
 	}
 	placed := &placement{reading: p.read(r, node), usage: r.usage.state(nodeName)}
 	// Without other candidates, or with a batch's scores, nothing was compared.
-	if top, err := adapt.State[best](state, bestKey); err == nil {
-		placed.outweighed = int64(top) > placed.reading.Score
-	}
-	if adapt.Narrowed(state) && placed.reading.Side != load.Under {
-		placed.outweighed = true // by nodes' devices; those left out may pack better
+	top, err := adapt.State[best](state, bestKey)
+	switch {
+	case adapt.Narrowed(state) && placed.reading.Side != load.Under:
+		placed.choice = outweighed // by nodes' devices; those left out may pack better
+	case err != nil:
+		placed.choice = none
+	case int64(top) > placed.reading.Score:
+		placed.choice = outweighed
 	}
 	state.Write(placementKey, placed)
 	return nil
