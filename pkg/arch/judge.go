@@ -22,7 +22,8 @@ type Pod struct {
 	// Beside is what its RuntimeClass runs beside the node's own platform; nil
 	// if it has none such.
 	Beside *Host
-	// Preference of the pod itself; only what it lists is allowed.
+	// Preference of the pod itself; only what it lists is allowed, and an image
+	// that is not known is taken to be built for all of that, unless Closed.
 	Preference Preference
 	// OS is what the pod says it is for; empty if it does not say.
 	OS string
@@ -105,6 +106,7 @@ func (p *Pod) image(image *Image, h *Host) (Fit, Cause) {
 	case image.Proven.runsOn(h):
 	case p.Closed:
 		return NoFit, Unproven
+	case !p.Preference.Empty(): // Judge has seen that it lists the host's
 	default:
 		// What failed already is assumed no longer.
 		assumed := image.Proven.Union(image.without(p.Assumed))

@@ -209,6 +209,8 @@ func (p *ArchAware) SignPod(_ context.Context, pod *v1.Pod) ([]fwk.SignFragment,
 		{Key: Name + ".SelectArchitectures()", Value: intent.SelectArchitectures(pod)},
 		{Key: Name + ".Exempt()", Value: intent.IsNodeAgent(pod) || intent.NamesNode(pod)},
 		{Key: Name + ".Tolerations()", Value: pod.Spec.Tolerations},
+		{Key: Name + ".Requests()", Value: demandsOf(pod).requests},
+		{Key: Name + ".Claims()", Value: len(pod.Spec.ResourceClaims) > 0},
 		{Key: intent.Prefix + "*", Value: intent.Given(pod)},
 	}, nil
 }

@@ -181,6 +181,13 @@ func TestAnAssumptionKeepsNoPodFromWhereItBelongs(t *testing.T) {
 		"Windows, by selector":          {"amd arch=amd64\nwin " + windows, "p image=lost selector:kubernetes.io/os=windows", "amd win"},
 		"Linux beside Windows":          {"amd arch=amd64\nwin " + windows, "p image=lost", "amd"},
 		"an architecture it lists only": {"amd arch=amd64\narm arch=arm64", "p image=lost annotation:plimsoll.dev/arch=arm64", "arm"},
+		"all architectures it lists":    {"amd arch=amd64\narm arch=arm64\nz arch=s390x", "p image=lost annotation:plimsoll.dev/arch=arm64>amd64", "amd arm"},
+		"GPUs of another architecture":  {"amd arch=amd64\narm arch=arm64 nvidia.com/gpu=4", "p image=lost nvidia.com/gpu=1", "amd arm"},
+		"GPUs of both":                  {"amd arch=amd64 nvidia.com/gpu=2\narm arch=arm64 nvidia.com/gpu=4", "p image=lost nvidia.com/gpu=1", "amd"},
+		"room on another only":          {"amd arch=amd64 cpu=10\narm arch=arm64 cpu=64", "p image=lost cpu=40", "amd arm"},
+		"room on both":                  {"amd arch=amd64 cpu=40\narm arch=arm64 cpu=64", "p image=lost cpu=40", "amd"},
+		"devices that no node shows":    {"amd arch=amd64\narm arch=arm64", "p image=lost example.com/dpu=1", "amd arm"},
+		"claims":                        {"amd arch=amd64\narm arch=arm64", "p image=lost claim=1g.10gb", "amd arm"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := build(t, "", tc.nodes, knows(t, someImages))
@@ -203,6 +210,19 @@ func TestAnAssumptionKeepsNoPodFromWhereItBelongs(t *testing.T) {
 	pod.Spec.OS = &v1.PodOS{Name: v1.Windows}
 	if got, _ := f.ask(pod); got["win"] != int64(100) {
 		t.Errorf("a pod for Windows: got %v", got)
+	}
+}
+
+// What nodes do not show, such as the devices of a claim, may be on nodes of any
+// architecture: those of what is assumed come first then, and no others are
+// refused.
+func TestAnAssumptionOnlyLeansWhereItCannotBeTold(t *testing.T) {
+	for _, line := range []string{"p image=lost claim=1g.10gb", "p image=lost example.com/dpu=1"} {
+		f := build(t, "", twoNodes, knows(t, someImages))
+		got, _ := f.ask(f.pod(line))
+		if diff := cmp.Diff(map[string]any{"amd": int64(99), "arm": int64(0)}, got); diff != "" {
+			t.Errorf("%s (-want +got)\n%s", line, diff)
+		}
 	}
 }
 

@@ -25,6 +25,9 @@ type request struct {
 	present []bool // by kind: the cluster has such nodes
 	filters bool   // some node may be refused
 	scores  bool   // kinds that are not refused differ in score
+	// leans: what is assumed of images is a preference only, since it cannot be
+	// told which nodes can hold the pod.
+	leans bool
 	// choice: the cluster has several architectures, so that it matters what
 	// decided.
 	choice bool
@@ -112,7 +115,7 @@ func (p *ArchAware) read(pod *v1.Pod, asked *intent.Intent, nodes []fwk.NodeInfo
 	}
 	known := p.hosts.all()
 	if r.unknown() != nil && !r.pod.Closed {
-		r.pod.Assumed = p.assumption(&r.pod, pod, nodes)
+		p.assume(r, pod, nodes)
 	}
 	r.judged = make([]judgement, len(known))
 	for kind, host := range known {
@@ -167,7 +170,8 @@ func imageOf(name string, answer *images.Answer) arch.Image {
 // judge says whether nodes of the host's platform can take the pod.
 func (p *ArchAware) judge(r *request, host *arch.Host) judgement {
 	j := judgement{Verdict: r.pod.Judge(host)}
-	if j.Cause == arch.Fine || j.Cause.OfImages() && r.asked.Policy == intent.ArchPrefer {
+	leans := j.Cause == arch.NotAssumed && r.leans || j.Cause.OfImages() && r.asked.Policy == intent.ArchPrefer
+	if j.Cause == arch.Fine || leans {
 		return j // preferred against by its score only
 	}
 	j.refusal = r.why(j.Verdict, host.Platform()).Message

@@ -70,7 +70,7 @@ func (p *ArchAware) alike(was, is *v1.Node) bool {
 
 // assumes tells whether an assumption about an image decides where the pod goes.
 func (p *ArchAware) assumes(pod *v1.Pod, asked *intent.Intent) bool {
-	if asked.Arch.Policy != intent.ArchDefault || p.closed || p.assumed.Empty() {
+	if asked.Arch.Policy != intent.ArchDefault || p.closed || p.assumed.Empty() || !asked.Arch.Preference.Empty() {
 		return false
 	}
 	who := asker(pod)

@@ -127,6 +127,8 @@ func TestPodsThatDifferForUsHaveSignaturesOfTheirOwn(t *testing.T) {
 	for name, line := range ways {
 		check(name, sign(line, same))
 	}
+	check("a request", sign("p image=both nvidia.com/gpu=1", same))
+	check("a claim", sign("p image=both claim=1g.10gb", same))
 	check("a class", sign("p image=both class=wasm", same))
 	check("an agent", sign("p image=both owner=DaemonSet", same))
 	check("another namespace", sign("p image=both", func(p *v1.Pod) { p.Namespace = "elsewhere" }))
