@@ -3,7 +3,6 @@ package images
 import (
 	"cmp"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -71,9 +70,8 @@ type Answer struct {
 	Problem registry.Problem
 	Message string
 	// Proven are platforms of nodes on which the image became ready, Disproved
-	// those where it cannot run, both as seen in the asker's namespace. If that
-	// leaves no platform of a Known image, the fault is not the platform, and
-	// Disproved is empty.
+	// those where it failed for its architecture, both as seen in the asker's
+	// namespace. If that leaves no node, the fault is another: arch.Pod's Doubt.
 	Proven, Disproved arch.Set
 }
 
@@ -295,17 +293,5 @@ func (s *Store) answer(o outcome, who Asker, image string, now time.Time) Answer
 // observed adds what was seen on nodes.
 func (s *Store) observed(a Answer, who Asker, image string, now time.Time) Answer {
 	a.Proven, a.Disproved = s.seen(who.Namespace, image, a.Digest, now)
-	if a.State == Known && a.Disproved.Len() > 0 && a.Platforms.Len() > 0 && allDisproved(a) {
-		a.Disproved = arch.Set{}
-	}
 	return a
-}
-
-func allDisproved(a Answer) bool {
-	for _, p := range a.Platforms.Platforms() {
-		if !slices.ContainsFunc(a.Disproved.Platforms(), func(d arch.Platform) bool { return sameArchitecture(p, d) }) {
-			return false
-		}
-	}
-	return true
 }

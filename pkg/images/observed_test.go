@@ -54,16 +54,6 @@ func TestAProofOutranksDisproofsBeforeAndAfterIt(t *testing.T) {
 	w.expectSeen(w.Lookup(nobody, nginx), only(arm64), only(amd64))
 }
 
-func TestIfAllPlatformsAreDisprovedTheFaultIsAnother(t *testing.T) {
-	w := newWorld(t, nil)
-	w.registry.set(nginxRef, reply{manifest: index(1, amd64, arm64)})
-	w.settled(nobody, nginx)
-	w.Disprove("default", nginx, id(1), amd64)
-	w.expectSeen(w.Lookup(nobody, nginx), none, only(amd64))
-	w.Disprove("default", nginx, id(1), arm64)
-	w.expectSeen(w.Lookup(nobody, nginx), none, none)
-}
-
 func TestDisproofsExpireAndThatIsTold(t *testing.T) {
 	w := newWorld(t, nil)
 	w.Disprove("default", nginx, id(1), amd64)

@@ -1,6 +1,8 @@
 package archaware
 
 import (
+	"slices"
+
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/component-helpers/scheduling/corev1"
 	"k8s.io/component-helpers/scheduling/corev1/nodeaffinity"
@@ -111,4 +113,16 @@ func (p *ArchAware) admits(d *demands, node *v1.Node, size fwk.Resource) bool {
 	}
 	match, err := d.affinity.Match(node)
 	return match && err == nil
+}
+
+// admitting are the platforms of nodes that the pod could use, each once.
+func (p *ArchAware) admitting(pod *v1.Pod, nodes []fwk.NodeInfo) (out []*arch.Host) {
+	d := demandsOf(pod)
+	d.leaveOutUntold(nodes)
+	for _, info := range nodes {
+		if host := p.hosts.of(info.Node()); !slices.Contains(out, host) && p.admits(d, info.Node(), info.GetAllocatable()) {
+			out = append(out, host)
+		}
+	}
+	return out
 }

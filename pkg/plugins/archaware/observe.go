@@ -104,17 +104,17 @@ func (p *ArchAware) observePod(before, after any) {
 func (p *ArchAware) observeContainers(pod *v1.Pod, specs []v1.Container, statuses []v1.ContainerStatus, on arch.Platform) {
 	for i := range statuses {
 		status := &statuses[i]
-		image := ""
+		image, command := "", false
 		for j := range specs {
 			if specs[j].Name == status.Name {
-				image = specs[j].Image
+				image, command = specs[j].Image, len(specs[j].Command) > 0
 			}
 		}
 		switch {
 		case image == "" || on == arch.Platform{} || !names(status.Image, image):
 		case ran(status):
 			p.images.Prove(pod.Namespace, image, status.ImageID, on)
-		case failedForItsArchitecture(status):
+		case failedForItsArchitecture(status, command):
 			if p.told.First(strings.Join([]string{"disproved", pod.Namespace, image, status.ImageID, on.String()}, " ")) {
 				metrics.DisprovedPlatforms.WithLabelValues(p.handle.ProfileName(), on.Architecture).Inc()
 			}
@@ -150,12 +150,16 @@ const (
 	noMatch         = "no match for platform"
 )
 
-func failedForItsArchitecture(status *v1.ContainerStatus) bool {
+// failedForItsArchitecture tells whether the image of a container does not fit its
+// node. A command that the pod gives need not be the image's: it may be a script
+// of a ConfigMap that lacks its shebang.
+func failedForItsArchitecture(status *v1.ContainerStatus, command bool) bool {
+	inVain := func(message string) bool { return !command && strings.Contains(message, execFormatError) }
 	for _, state := range []*v1.ContainerState{&status.State, &status.LastTerminationState} {
-		if t := state.Terminated; t != nil && t.ExitCode != 0 && strings.Contains(t.Message, execFormatError) {
+		if t := state.Terminated; t != nil && t.ExitCode != 0 && inVain(t.Message) {
 			return true
 		}
-		if w := state.Waiting; w != nil && (strings.Contains(w.Message, execFormatError) || strings.Contains(w.Message, noMatch)) {
+		if w := state.Waiting; w != nil && (inVain(w.Message) || strings.Contains(w.Message, noMatch)) {
 			return true
 		}
 	}

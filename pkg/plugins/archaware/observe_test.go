@@ -56,6 +56,24 @@ func TestWhatContainersTeach(t *testing.T) {
 	}
 }
 
+// What a pod has a container execute need not be its image's.
+func TestACommandOfThePodIsNotHeldAgainstItsImage(t *testing.T) {
+	for message, want := range map[string]int{
+		`exec: "/config/run.sh": exec format error: unknown`: 0,
+		`failed to pull: no match for platform in manifest`:  1,
+	} {
+		f := build(t, "", twoNodes, knows(t, someImages))
+		pod := f.pod("p image=shop/api:1 node=arm")
+		pod.Spec.Containers[0].Command = []string{"/config/run.sh"}
+		pod.Status.ContainerStatuses = []v1.ContainerStatus{{Name: pod.Spec.Containers[0].Name,
+			State: v1.ContainerState{Waiting: &v1.ContainerStateWaiting{Message: message}}}}
+		f.observePod(nil, pod)
+		if got := len(f.images.(*known).observed); got != want {
+			t.Errorf("%s: %d observations, want %d", message, got, want)
+		}
+	}
+}
+
 func TestSomePodsTeachNothing(t *testing.T) {
 	f := build(t, "runtimeClasses: [{name: qemu, platform: linux/amd64}]", twoNodes, knows(t, someImages))
 	for _, line := range []string{"p image=shop/api:1", "p image=shop/api:1 node=gone", "p image=shop/api:1 node=arm class=qemu"} {

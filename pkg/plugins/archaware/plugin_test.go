@@ -226,6 +226,37 @@ func TestAnAssumptionOnlyLeansWhereItCannotBeTold(t *testing.T) {
 	}
 }
 
+// One exec format error must not make an image unschedulable where the pod has
+// nowhere else to go.
+func TestAFailureCountsOnlyIfThePodCanGoElsewhere(t *testing.T) {
+	for name, tc := range map[string]struct{ nodes, pod, free string }{
+		"one architecture":              {"amd arch=amd64", "p image=failed", "amd"},
+		"another":                       {"amd arch=amd64\narm arch=arm64", "p image=failed", "arm"},
+		"another that is too small":     {"amd arch=amd64 cpu=8\narm arch=arm64 cpu=2", "p image=failed cpu=4", "amd arm"},
+		"another that takes no pods":    {"amd arch=amd64\ncp arch=arm64 taint:node-role.kubernetes.io/control-plane=:NoSchedule", "p image=failed", "amd cp"},
+		"one architecture, not known":   {"amd arch=amd64", "p image=crashed", "amd"},
+		"another, and it is not known":  {"amd arch=amd64\narm arch=arm64", "p image=crashed", "arm"},
+		"another, for its sidecar only": {"amd arch=amd64\narm arch=arm64", "p image=failed image=amd", "amd"},
+	} {
+		k := knows(t, someImages)
+		amd := setOf(t, "linux/amd64")
+		k.answers["failed"] = images.Answer{State: images.Known, Platforms: setOf(t, "linux/amd64", "linux/arm64"), Disproved: amd}
+		k.answers["crashed"] = images.Answer{State: images.Unknown, Message: "no answer", Disproved: amd}
+		f := build(t, "", tc.nodes, k)
+		got, _ := f.ask(f.pod(tc.pod))
+		var free []string
+		for node, answer := range got {
+			if _, refused := answer.(string); !refused {
+				free = append(free, node)
+			}
+		}
+		slices.Sort(free)
+		if strings.Join(free, " ") != tc.free {
+			t.Errorf("%s: got %v, want it free to go to %s", name, got, tc.free)
+		}
+	}
+}
+
 // Our handler may be behind the snapshot by some events.
 func TestANodeThatWasReplacedAMomentAgoIsJudgedAsItIs(t *testing.T) {
 	f := build(t, "", twoNodes, knows(t, someImages))

@@ -117,6 +117,9 @@ func (p *ArchAware) read(pod *v1.Pod, asked *intent.Intent, nodes []fwk.NodeInfo
 	if r.unknown() != nil && !r.pod.Closed {
 		p.assume(r, pod, nodes)
 	}
+	if r.pod.Failed() {
+		r.pod.Doubt(p.admitting(pod, nodes))
+	}
 	r.judged = make([]judgement, len(known))
 	for kind, host := range known {
 		r.judged[kind] = p.judge(r, host)
