@@ -268,19 +268,24 @@ func TestANodeThatWasReplacedAMomentAgoIsJudgedAsItIs(t *testing.T) {
 	}
 }
 
-// A pod that has waited its time is judged by what was known of an image before,
-// if news of that is all there is to wait for.
-func TestAPodThatWaitsNoMoreGoesByWhatWasKnown(t *testing.T) {
+// In its cycle, a pod goes by what was known of an image whose tag is looked up
+// again: to hold it would cost it its place in the queue, and its nomination.
+func TestAPodInItsCycleGoesByWhatWasKnown(t *testing.T) {
 	f := build(t, "", twoNodes, knows(t, someImages))
-	f.images.(*known).answers["renewed"] = images.Answer{State: images.Waiting, Platforms: setOf(t, "linux/arm64")}
-	pod := f.pod("p image=renewed")
-	if got, _ := f.ask(pod); got[""] == nil {
-		t.Fatalf("got %v, want the pod held", got)
+	k := f.images.(*known)
+	k.answers["renewed"] = images.Answer{State: images.Waiting, Platforms: setOf(t, "linux/arm64")}
+	k.answers["model"] = images.Answer{State: images.Waiting, Anywhere: true}
+	for _, policy := range []string{"", " annotation:plimsoll.dev/arch-policy=strict"} {
+		got, _ := f.ask(f.pod("p image=renewed image=model" + policy))
+		if _, refused := got["amd"].(string); !refused || got["arm"] != int64(100) {
+			t.Errorf("%s: got %v, want it on arm, and not on amd, which is assumed of what nobody knows", policy, got)
+		}
 	}
-	f.parked.pods[pod.UID].until = time.Unix(0, 0)
-	got, _ := f.ask(pod)
-	if _, refused := got["amd"].(string); !refused || got["arm"] != int64(100) {
-		t.Errorf("got %v, want it on arm, and not on amd, which is assumed of what nobody knows", got)
+	if got := strings.Join(k.wanted[:2], " "); got != "renewed model" {
+		t.Errorf("wanted %s, want both images looked up again", got)
+	}
+	if len(f.parked.pods) != 0 {
+		t.Error("the pod is parked")
 	}
 }
 

@@ -132,7 +132,8 @@ func (p *ArchAware) read(pod *v1.Pod, asked *intent.Intent, nodes []fwk.NodeInfo
 }
 
 // readImages looks all images up. What it returns keeps the pod from being
-// scheduled.
+// scheduled. Only an image of which nothing is known holds the pod here: that puts
+// it at the end of the queue and takes its nomination away.
 func (p *ArchAware) readImages(r *request, pod *v1.Pod, selection *intent.Selection) (refused []string) {
 	who, pinned := asker(pod), selection.Pinned()
 	for _, name := range intent.Images(pod) {
@@ -146,9 +147,10 @@ func (p *ArchAware) readImages(r *request, pod *v1.Pod, selection *intent.Select
 		case pinned && !image.Known && !image.Anywhere:
 			continue // nobody asked for it, and it would change nothing
 		case pinned || r.asked.Policy == intent.ArchPrefer:
+		case image.Known || image.Anywhere: // if that is old, Want has it renewed
 		case answer.State == images.Waiting && p.parked.add(pod):
 			refused = append(refused, held(name).Message)
-		case r.pod.Closed && !image.Known && !image.Anywhere && image.Proven.Len() == 0:
+		case r.pod.Closed && image.Proven.Len() == 0:
 			refused = append(refused, verdict.Say(verdict.ImageUnknown, "image", verdict.Quote(name), "why", image.Why).Message)
 		}
 		r.pod.Images = append(r.pod.Images, image)
