@@ -37,8 +37,7 @@ func (p *ArchAware) assume(r *request, pod *v1.Pod, nodes []fwk.NodeInfo) {
 // run on such nodes.
 func (p *ArchAware) meets(asked *arch.Pod, node *v1.Node) bool {
 	host := p.hosts.of(node)
-	platform := host.Platform()
-	return (asked.OS == "" || asked.OS == platform.OS) && asked.Preference.Allows(platform.Architecture) && host.Fit(p.assumed) != arch.NoFit
+	return (asked.OS == "" || asked.OS == host.Platform().OS) && host.Fit(p.assumed) != arch.NoFit
 }
 
 // demands are what a pod asks of a node, but for what is free there.
