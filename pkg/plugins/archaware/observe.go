@@ -3,6 +3,7 @@ package archaware
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	v1 "k8s.io/api/core/v1"
@@ -142,24 +143,37 @@ func ran(status *v1.ContainerStatus) bool {
 		status.State.Terminated != nil && status.State.Terminated.ExitCode == 0
 }
 
-// What container runtimes say when an image does not fit the node. The first is
-// the kernel's ENOEXEC as runc reports it, the second containerd's word when an
-// index has nothing for the node.
-const (
-	execFormatError = "exec format error"
-	noMatch         = "no match for platform"
-)
+// execFormatError is the kernel's ENOEXEC, as runtimes report it when they start a
+// container. Where the runtime has started it already, as runc has, only the
+// container's output says it, which is in its status with the
+// terminationMessagePolicy FallbackToLogsOnError.
+const execFormatError = "exec format error"
+
+// noMatch are the words, in small letters, for an index that has nothing for the
+// node: containerd's, CRI-O's (containers/image) and Docker's.
+var noMatch = []string{
+	"no match for platform",
+	"no image found in image index for architecture",
+	"no image found in manifest list for architecture",
+	"no matching manifest for",
+}
 
 // failedForItsArchitecture tells whether the image of a container does not fit its
 // node. A command that the pod gives need not be the image's: it may be a script
 // of a ConfigMap that lacks its shebang.
 func failedForItsArchitecture(status *v1.ContainerStatus, command bool) bool {
-	inVain := func(message string) bool { return !command && strings.Contains(message, execFormatError) }
 	for _, state := range []*v1.ContainerState{&status.State, &status.LastTerminationState} {
-		if t := state.Terminated; t != nil && t.ExitCode != 0 && inVain(t.Message) {
-			return true
+		said := ""
+		switch {
+		case state.Terminated != nil && state.Terminated.ExitCode != 0:
+			said = strings.ToLower(state.Terminated.Message)
+		case state.Waiting != nil:
+			said = strings.ToLower(state.Waiting.Message)
+			if slices.ContainsFunc(noMatch, func(words string) bool { return strings.Contains(said, words) }) {
+				return true
+			}
 		}
-		if w := state.Waiting; w != nil && (inVain(w.Message) || strings.Contains(w.Message, noMatch)) {
+		if !command && strings.Contains(said, execFormatError) {
 			return true
 		}
 	}
