@@ -60,6 +60,9 @@ type Answer struct {
 	Platforms arch.Set
 	// Anywhere: an artifact, which constrains nothing; when as for Platforms.
 	Anywhere bool
+	// Mountable: as an image volume, it constrains nothing; when as for Platforms,
+	// and if the registry does not say any.
+	Mountable bool
 	// Digest is that of the index or manifest the reference names now. Empty if
 	// the registry has not said it.
 	Digest string
@@ -282,9 +285,9 @@ func (s *Store) answer(o outcome, who Asker, image string, now time.Time) Answer
 	a := Answer{State: o.state, Stale: o.stale, Problem: o.problem, Message: o.message}
 	if o.state == Known || o.state == Waiting && o.from != nil && o.from.manifest.Digest != "" {
 		m := &o.from.manifest
-		a.Platforms, a.Digest, a.Anywhere = m.Platforms, m.Digest, m.Kind == registry.Artifact
+		a.Platforms, a.Digest, a.Anywhere, a.Mountable = m.Platforms, m.Digest, m.Kind == registry.Artifact, m.Mountable
 		if o.state == Known && !a.Anywhere && m.Platforms.Len() == 0 {
-			a = Answer{Digest: m.Digest, Message: "the registry does not say for which platforms the image is built"}
+			a = Answer{Digest: m.Digest, Mountable: m.Mountable, Message: "the registry does not say for which platforms the image is built"}
 		}
 	}
 	return s.observed(a, who, image, now)

@@ -257,6 +257,31 @@ func TestAFailureCountsOnlyIfThePodCanGoElsewhere(t *testing.T) {
 	}
 }
 
+// What is only mounted need not run, unless its index has several to choose from.
+func TestAnImageThatIsOnlyMountedBindsToNothing(t *testing.T) {
+	k := knows(t, someImages)
+	k.answers["plain"] = images.Answer{State: images.Known, Platforms: setOf(t, "linux/arm64"), Mountable: true}
+	k.answers["silent"] = images.Answer{State: images.Unknown, Message: "does not say", Mountable: true}
+	for name, tc := range map[string]struct {
+		pod, volume string
+		refused     bool
+	}{
+		"a plain image":                        {"p image=both", "plain", false},
+		"one that does not say":                {"p image=both", "silent", false},
+		"an index":                             {"p image=both", "arm", true},
+		"a plain image that runs, too":         {"p image=plain", "plain", true},
+		"a plain image beside one for another": {"p image=arm", "plain", true},
+	} {
+		f := build(t, "", twoNodes, k)
+		pod := f.pod(tc.pod)
+		pod.Spec.Volumes = []v1.Volume{{VolumeSource: v1.VolumeSource{Image: &v1.ImageVolumeSource{Reference: tc.volume}}}}
+		got, _ := f.ask(pod)
+		if _, refused := got["amd"].(string); refused != tc.refused || got["arm"] != int64(100) {
+			t.Errorf("%s: got %v, want amd refused %v", name, got, tc.refused)
+		}
+	}
+}
+
 // Our handler may be behind the snapshot by some events.
 func TestANodeThatWasReplacedAMomentAgoIsJudgedAsItIs(t *testing.T) {
 	f := build(t, "", twoNodes, knows(t, someImages))

@@ -2,6 +2,7 @@ package archaware
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	v1 "k8s.io/api/core/v1"
@@ -142,7 +143,7 @@ func (p *ArchAware) readImages(r *request, pod *v1.Pod, selection *intent.Select
 			ask = p.images.Lookup
 		}
 		answer := ask(who, name)
-		image := imageOf(name, &answer)
+		image := imageOf(pod, name, &answer)
 		switch {
 		case pinned && !image.Known && !image.Anywhere:
 			continue // nobody asked for it, and it would change nothing
@@ -158,11 +159,12 @@ func (p *ArchAware) readImages(r *request, pod *v1.Pod, selection *intent.Select
 	return refused
 }
 
-// imageOf translates an answer for the model.
-func imageOf(name string, answer *images.Answer) arch.Image {
+// imageOf translates an answer for the model. What the pod only mounts need not
+// run.
+func imageOf(pod *v1.Pod, name string, answer *images.Answer) arch.Image {
 	image := arch.Image{Name: name, Proven: answer.Proven, Disproved: answer.Disproved, Why: answer.Message}
 	switch {
-	case answer.Anywhere:
+	case answer.Anywhere, answer.Mountable && slices.Contains(intent.Mounted(pod), name):
 		image.Anywhere = true
 	case !answer.Platforms.Empty(): // if no more than what it was known for before
 		image.Known, image.Platforms = true, answer.Platforms

@@ -80,7 +80,7 @@ func (p *ArchAware) recall(pod *v1.Pod, asked *intent.Intent) *request {
 	who := asker(pod)
 	for _, name := range intent.Images(pod) {
 		answer := p.images.Lookup(who, name)
-		image := imageOf(name, &answer)
+		image := imageOf(pod, name, &answer)
 		if !image.Known && !r.pod.Closed {
 			image.Proven = arch.Set{} // it binds to no more than the assumption
 		}
@@ -136,6 +136,7 @@ func (p *ArchAware) afterOwnChange(_ klog.Logger, pod *v1.Pod, before, after any
 func changed(was, is *v1.Pod) bool {
 	return intent.Changed(was, is) ||
 		!slices.Equal(intent.Images(was), intent.Images(is)) ||
+		!slices.Equal(intent.Mounted(was), intent.Mounted(is)) ||
 		!slices.Equal(intent.PullSecrets(was), intent.PullSecrets(is)) ||
 		len(was.Spec.Tolerations) != len(is.Spec.Tolerations) || // they are only ever added
 		!equality.Semantic.DeepEqual(intent.SelectArchitectures(was), intent.SelectArchitectures(is))

@@ -154,6 +154,13 @@ func TestPodsThatDifferForUsHaveSignaturesOfTheirOwn(t *testing.T) {
 	for name, line := range ways {
 		check(name, sign(line, same))
 	}
+	mounts := func(image string) func(*v1.Pod) {
+		return func(p *v1.Pod) {
+			p.Spec.Volumes = []v1.Volume{{VolumeSource: v1.VolumeSource{Image: &v1.ImageVolumeSource{Reference: image}}}}
+		}
+	}
+	check("an image that is mounted", sign("p image=both", mounts("model")))
+	check("an image that runs", sign("p image=both image=model", same))
 	check("a request", sign("p image=both nvidia.com/gpu=1", same))
 	check("a claim", sign("p image=both claim=1g.10gb", same))
 	check("a class", sign("p image=both class=wasm", same))
