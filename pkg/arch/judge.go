@@ -103,7 +103,7 @@ func (p *Pod) image(image *Image, h *Host) (Fit, Cause) {
 	switch {
 	case image.Known:
 		fit, cause = p.fit(image.Platforms, h), Lacks
-	case image.Proven.runsOn(h):
+	case image.Proven.proves(h.platform):
 	case p.Closed:
 		return NoFit, Unproven
 	case !p.Preference.Empty(): // Judge has seen that it lists the host's
@@ -117,7 +117,7 @@ func (p *Pod) image(image *Image, h *Host) (Fit, Cause) {
 	switch {
 	case fit == NoFit:
 		return NoFit, cause
-	case image.Disproved.runsOn(h):
+	case image.Disproved.disproves(h.platform):
 		return NoFit, FailsOn
 	}
 	return fit, Fine
@@ -140,24 +140,9 @@ func (i *Image) without(s Set) Set {
 	}
 	var left []Platform
 	for _, p := range s.Platforms() {
-		if !i.Disproved.sameArchitecture(p) {
+		if !i.Disproved.disproves(p) {
 			left = append(left, p)
 		}
 	}
 	return NewSet(left...)
-}
-
-// runsOn reports whether the set of nodes' platforms has one of the host's
-// operating system and architecture: what ran on one runs on the other.
-func (s Set) runsOn(h *Host) bool {
-	return s.Len() > 0 && s.sameArchitecture(h.Platform())
-}
-
-func (s Set) sameArchitecture(p Platform) bool {
-	for _, q := range s.Platforms() {
-		if q.OS == p.OS && q.Architecture == p.Architecture {
-			return true
-		}
-	}
-	return false
 }

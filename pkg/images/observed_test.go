@@ -54,6 +54,18 @@ func TestAProofOutranksDisproofsBeforeAndAfterIt(t *testing.T) {
 	w.expectSeen(w.Lookup(nobody, nginx), only(arm64), only(amd64))
 }
 
+func TestAProofOutranksDisproofsOfItsBuildOfWindowsOnly(t *testing.T) {
+	w := newWorld(t, nil)
+	older, newer := arch.New("windows", "amd64", "", "10.0.20348"), arch.New("windows", "amd64", "", "10.0.26100")
+	w.Disprove("default", nginx, id(1), older)
+	w.Prove("default", nginx, id(1), newer) // an image for the newer one
+	w.expectSeen(w.Lookup(nobody, nginx), only(newer), only(older))
+	w.Disprove("default", nginx, "", older) // as before it was pulled
+	w.expectSeen(w.Lookup(nobody, nginx), only(newer), only(older))
+	w.Prove("default", nginx, id(1), older)
+	w.expectSeen(w.Lookup(nobody, nginx), only(newer, older), none)
+}
+
 func TestDisproofsExpireAndThatIsTold(t *testing.T) {
 	w := newWorld(t, nil)
 	w.Disprove("default", nginx, id(1), amd64)
