@@ -4,7 +4,8 @@
 //
 // # Matching
 //
-// A Host takes of an image what containerd would take on the node. containerd is
+// A Host takes of an image what containerd would take on a node of that platform;
+// of amd64, containerd's own default has no level. containerd is
 // asked once per distinct platform of nodes; what it accepts is kept as a list,
 // and matching compares words:
 //

@@ -22,7 +22,8 @@ type Pod struct {
 	// Beside is what its RuntimeClass runs beside the node's own platform; nil
 	// if it has none such.
 	Beside *Host
-	// Preference of the pod itself; only what it lists is allowed.
+	// Preference of the pod itself; only what it lists is allowed, and an image
+	// that is not known is taken to be built for all of that, unless Closed.
 	Preference Preference
 	// OS is what the pod says it is for; empty if it does not say.
 	OS string
@@ -102,9 +103,10 @@ func (p *Pod) image(image *Image, h *Host) (Fit, Cause) {
 	switch {
 	case image.Known:
 		fit, cause = p.fit(image.Platforms, h), Lacks
-	case image.Proven.runsOn(h):
+	case image.Proven.proves(h.platform):
 	case p.Closed:
 		return NoFit, Unproven
+	case !p.Preference.Empty(): // Judge has seen that it lists the host's
 	default:
 		// What failed already is assumed no longer.
 		assumed := image.Proven.Union(image.without(p.Assumed))
@@ -115,7 +117,7 @@ func (p *Pod) image(image *Image, h *Host) (Fit, Cause) {
 	switch {
 	case fit == NoFit:
 		return NoFit, cause
-	case image.Disproved.runsOn(h):
+	case image.Disproved.disproves(h.platform):
 		return NoFit, FailsOn
 	}
 	return fit, Fine
@@ -138,24 +140,9 @@ func (i *Image) without(s Set) Set {
 	}
 	var left []Platform
 	for _, p := range s.Platforms() {
-		if !i.Disproved.sameArchitecture(p) {
+		if !i.Disproved.disproves(p) {
 			left = append(left, p)
 		}
 	}
 	return NewSet(left...)
-}
-
-// runsOn reports whether the set of nodes' platforms has one of the host's
-// operating system and architecture: what ran on one runs on the other.
-func (s Set) runsOn(h *Host) bool {
-	return s.Len() > 0 && s.sameArchitecture(h.Platform())
-}
-
-func (s Set) sameArchitecture(p Platform) bool {
-	for _, q := range s.Platforms() {
-		if q.OS == p.OS && q.Architecture == p.Architecture {
-			return true
-		}
-	}
-	return false
 }

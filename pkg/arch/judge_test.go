@@ -69,6 +69,7 @@ func TestWhereAPodCanRun(t *testing.T) {
 		"nothing known, amd64 assumed":              {Pod{Images: []Image{unknown}, Assumed: amd}, "+ assumed ~"},
 		"what ran is assumed as well":               {Pod{Images: []Image{{Proven: arm}}, Assumed: amd}, "+ + ~"},
 		"what failed is assumed no longer":          {Pod{Images: []Image{{Disproved: amd}}, Assumed: amd}, "fails + ~"},
+		"what it lists is what they are built for":  {Pod{Images: []Image{{Proven: arm}}, Preference: preference(t, "arm64>amd64")}, "+ + untold"},
 		"closed: nowhere":                           {Pod{Images: []Image{unknown}, Closed: true}, "unproven unproven untold"},
 		"closed: where it ran":                      {Pod{Images: []Image{{Proven: arm}}, Closed: true, Assumed: amd}, "unproven + untold"},
 		"closed and known":                          {Pod{Images: []Image{known("linux/arm64")}, Closed: true}, "lacks + untold"},

@@ -3,7 +3,6 @@ package images
 import (
 	"cmp"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -61,6 +60,9 @@ type Answer struct {
 	Platforms arch.Set
 	// Anywhere: an artifact, which constrains nothing; when as for Platforms.
 	Anywhere bool
+	// Mountable: as an image volume, it constrains nothing; when as for Platforms,
+	// and if the registry does not say any.
+	Mountable bool
 	// Digest is that of the index or manifest the reference names now. Empty if
 	// the registry has not said it.
 	Digest string
@@ -71,9 +73,8 @@ type Answer struct {
 	Problem registry.Problem
 	Message string
 	// Proven are platforms of nodes on which the image became ready, Disproved
-	// those where it cannot run, both as seen in the asker's namespace. If that
-	// leaves no platform of a Known image, the fault is not the platform, and
-	// Disproved is empty.
+	// those where it failed for its architecture, both as seen in the asker's
+	// namespace. If that leaves no node, the fault is another: arch.Pod's Doubt.
 	Proven, Disproved arch.Set
 }
 
@@ -284,9 +285,9 @@ func (s *Store) answer(o outcome, who Asker, image string, now time.Time) Answer
 	a := Answer{State: o.state, Stale: o.stale, Problem: o.problem, Message: o.message}
 	if o.state == Known || o.state == Waiting && o.from != nil && o.from.manifest.Digest != "" {
 		m := &o.from.manifest
-		a.Platforms, a.Digest, a.Anywhere = m.Platforms, m.Digest, m.Kind == registry.Artifact
+		a.Platforms, a.Digest, a.Anywhere, a.Mountable = m.Platforms, m.Digest, m.Kind == registry.Artifact, m.Mountable
 		if o.state == Known && !a.Anywhere && m.Platforms.Len() == 0 {
-			a = Answer{Digest: m.Digest, Message: "the registry does not say for which platforms the image is built"}
+			a = Answer{Digest: m.Digest, Mountable: m.Mountable, Message: "the registry does not say for which platforms the image is built"}
 		}
 	}
 	return s.observed(a, who, image, now)
@@ -295,17 +296,5 @@ func (s *Store) answer(o outcome, who Asker, image string, now time.Time) Answer
 // observed adds what was seen on nodes.
 func (s *Store) observed(a Answer, who Asker, image string, now time.Time) Answer {
 	a.Proven, a.Disproved = s.seen(who.Namespace, image, a.Digest, now)
-	if a.State == Known && a.Disproved.Len() > 0 && a.Platforms.Len() > 0 && allDisproved(a) {
-		a.Disproved = arch.Set{}
-	}
 	return a
-}
-
-func allDisproved(a Answer) bool {
-	for _, p := range a.Platforms.Platforms() {
-		if !slices.ContainsFunc(a.Disproved.Platforms(), func(d arch.Platform) bool { return sameArchitecture(p, d) }) {
-			return false
-		}
-	}
-	return true
 }

@@ -150,7 +150,7 @@ func TestTheEstimateOfMemoryIsHonest(t *testing.T) {
 		s.Disprove("namespace", text, digest(i), arm64)
 	}
 	s.mu.Lock()
-	s.queue, s.changed, s.alarms = newQueue(s, 1), nil, nil // not part of what is remembered
+	s.queue, s.changed, s.alarms = newQueue(s, 1, 1), nil, nil // not part of what is remembered
 	estimate := s.lru.total
 	s.mu.Unlock()
 	actual := heap() - before

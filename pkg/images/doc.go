@@ -34,7 +34,7 @@
 // # Turns
 //
 // Each registry has its line, so that one that hangs does not hold up others: at
-// most 4 questions at once, and 1 until its first answer. One that cannot be
+// most PerRegistry questions at once, and 1 until its first answer. One that cannot be
 // reached is suspect until it answers: 1 question at a time, with pauses of 1 s
 // doubling to 30 s, during which its line holds no worker. Those that are suspect
 // or have not answered yet have three quarters of the workers at most. To be in

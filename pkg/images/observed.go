@@ -179,7 +179,7 @@ func (s *Store) tellSpellings(image string) {
 	}
 }
 
-// prove outranks all disproofs of the architecture, before and after it. It
+// prove outranks all disproofs of what it implies, before and after it. It
 // reports whether it says something new.
 func (o *observation) prove(on arch.Platform, until time.Time) bool {
 	if i := slices.IndexFunc(o.proven, func(c claim) bool { return c.on == on }); i >= 0 {
@@ -187,14 +187,14 @@ func (o *observation) prove(on arch.Platform, until time.Time) bool {
 		return false
 	}
 	disproofs := len(o.disproved)
-	o.disproved = slices.DeleteFunc(o.disproved, func(c claim) bool { return sameArchitecture(c.on, on) })
+	o.disproved = slices.DeleteFunc(o.disproved, func(c claim) bool { return on.Implies(c.on) })
 	return add(&o.proven, on, until) || len(o.disproved) < disproofs
 }
 
-// disprove counts for less than any proof of the architecture: a script without
+// disprove counts for less than any proof that implies the contrary: a script without
 // an interpreter fails with the same words.
 func (o *observation) disprove(on arch.Platform, until time.Time) bool {
-	if slices.ContainsFunc(o.proven, func(c claim) bool { return sameArchitecture(c.on, on) }) {
+	if slices.ContainsFunc(o.proven, func(c claim) bool { return c.on.Implies(on) }) {
 		return false
 	}
 	if i := slices.IndexFunc(o.disproved, func(c claim) bool { return c.on == on }); i >= 0 {
@@ -300,7 +300,7 @@ func merge(proven, disproved, provenThere, disprovedThere arch.Set) (bothProven,
 	bothProven = arch.NewSet(slices.Concat(proven.Platforms(), provenThere.Platforms())...)
 	var rest []arch.Platform
 	for _, p := range slices.Concat(disproved.Platforms(), disprovedThere.Platforms()) {
-		if !slices.ContainsFunc(bothProven.Platforms(), func(q arch.Platform) bool { return sameArchitecture(p, q) }) {
+		if !slices.ContainsFunc(bothProven.Platforms(), func(q arch.Platform) bool { return q.Implies(p) }) {
 			rest = append(rest, p)
 		}
 	}
@@ -313,10 +313,4 @@ func setOf(claims []claim) arch.Set {
 		all[i] = c.on
 	}
 	return arch.NewSet(all...)
-}
-
-// sameArchitecture ignores variants and builds: whether something runs at all
-// is a matter of the instruction set.
-func sameArchitecture(a, b arch.Platform) bool {
-	return a.OS == b.OS && a.Architecture == b.Architecture
 }

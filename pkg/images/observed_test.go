@@ -54,14 +54,16 @@ func TestAProofOutranksDisproofsBeforeAndAfterIt(t *testing.T) {
 	w.expectSeen(w.Lookup(nobody, nginx), only(arm64), only(amd64))
 }
 
-func TestIfAllPlatformsAreDisprovedTheFaultIsAnother(t *testing.T) {
+func TestAProofOutranksDisproofsOfItsBuildOfWindowsOnly(t *testing.T) {
 	w := newWorld(t, nil)
-	w.registry.set(nginxRef, reply{manifest: index(1, amd64, arm64)})
-	w.settled(nobody, nginx)
-	w.Disprove("default", nginx, id(1), amd64)
-	w.expectSeen(w.Lookup(nobody, nginx), none, only(amd64))
-	w.Disprove("default", nginx, id(1), arm64)
-	w.expectSeen(w.Lookup(nobody, nginx), none, none)
+	older, newer := arch.New("windows", "amd64", "", "10.0.20348"), arch.New("windows", "amd64", "", "10.0.26100")
+	w.Disprove("default", nginx, id(1), older)
+	w.Prove("default", nginx, id(1), newer) // an image for the newer one
+	w.expectSeen(w.Lookup(nobody, nginx), only(newer), only(older))
+	w.Disprove("default", nginx, "", older) // as before it was pulled
+	w.expectSeen(w.Lookup(nobody, nginx), only(newer), only(older))
+	w.Prove("default", nginx, id(1), older)
+	w.expectSeen(w.Lookup(nobody, nginx), only(newer, older), none)
 }
 
 func TestDisproofsExpireAndThatIsTold(t *testing.T) {

@@ -10,8 +10,9 @@ import (
 const apiServer = ""
 
 const (
-	// mostPerHost is how many workers one host may keep busy.
-	mostPerHost = 4
+	// fewestPerHost is how many workers one host may keep busy if nothing else is
+	// said.
+	fewestPerHost = 4
 	// After an attempt without an answer, a host is left alone for a while.
 	firstPause, lastPause = time.Second, 30 * time.Second
 	// suspectedFor is how long it is remembered that a host did not answer if
@@ -35,7 +36,7 @@ type task interface {
 // queue hands tasks to workers, host by host in turn, so that a registry that
 // answers slowly, or not at all, does not hold up the images of all others:
 //
-//   - A host has one worker until its first answer, then mostPerHost.
+//   - A host has one worker until its first answer, then perHost.
 //   - A host that did not answer is suspect until it does: one worker, and a
 //     pause after each attempt, during which its tasks hold none.
 //   - All hosts that are suspect or have not answered yet have three quarters of
@@ -75,9 +76,9 @@ type line struct {
 	forgive time.Time
 }
 
-func newQueue(s *Store, workers int) *queue {
+func newQueue(s *Store, workers, perHost int) *queue {
 	half, most := (workers+1)/2, (3*workers+3)/4
-	return &queue{store: s, perHost: min(mostPerHost, half), perSuspects: most, lines: map[string]*line{}}
+	return &queue{store: s, perHost: min(perHost, half), perSuspects: most, lines: map[string]*line{}}
 }
 
 func (q *queue) push(t task) {

@@ -157,7 +157,7 @@ func TestDeadRegistriesDoNotStarveAHealthyOne(t *testing.T) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for host, n := range h.atOnce {
-		if n > mostPerHost || strings.HasPrefix(host, "dead") && n > 1 {
+		if n > fewestPerHost || strings.HasPrefix(host, "dead") && n > 1 {
 			t.Errorf("%s was asked %d questions at once", host, n)
 		}
 	}
@@ -193,29 +193,31 @@ func TestAttemptsThatFailTogetherAreOneStrike(t *testing.T) {
 	}
 }
 
-func TestAHealthyRegistryIsAskedFourQuestionsAtOnce(t *testing.T) {
-	w, h := newHosts(t, nil)
-	h.mu.Lock()
-	h.gate = make(chan struct{})
-	h.mu.Unlock()
-	images := some("healthy.example", 0, 20)
-	for _, image := range images {
-		w.Want(nobody, image)
-	}
-	w.eventually("one question is asked", func() bool { return h.count("healthy.example") == 1 })
-	h.mu.Lock()
-	first := h.gate
-	h.gate = make(chan struct{})
-	h.mu.Unlock()
-	close(first)
-	w.eventually("four more are, once it was answered", func() bool { return h.count("healthy.example") == 1+mostPerHost })
-	h.mu.Lock()
-	close(h.gate)
-	h.gate = nil
-	h.mu.Unlock()
-	w.expectAll("all are answered", images, Known)
-	if n := h.atOnce["healthy.example"]; n != mostPerHost {
-		t.Errorf("%d questions at once; want %d", n, mostPerHost)
+func TestAHealthyRegistryIsAskedSoManyQuestionsAtOnce(t *testing.T) {
+	for perRegistry, want := range map[int]int{0: fewestPerHost, 10: 10, 64: 64} {
+		w, h := newHosts(t, func(o *Options) { o.PerRegistry = perRegistry })
+		h.mu.Lock()
+		h.gate = make(chan struct{})
+		h.mu.Unlock()
+		images := some("healthy.example", 0, 80)
+		for _, image := range images {
+			w.Want(nobody, image)
+		}
+		w.eventually("one question is asked", func() bool { return h.count("healthy.example") == 1 })
+		h.mu.Lock()
+		first := h.gate
+		h.gate = make(chan struct{})
+		h.mu.Unlock()
+		close(first)
+		w.eventually("more are, once it was answered", func() bool { return h.count("healthy.example") == 1+want })
+		h.mu.Lock()
+		close(h.gate)
+		h.gate = nil
+		h.mu.Unlock()
+		w.expectAll("all are answered", images, Known)
+		if n := h.atOnce["healthy.example"]; n != want {
+			t.Errorf("%d questions at once; want %d", n, want)
+		}
 	}
 }
 

@@ -34,8 +34,12 @@ type Options struct {
 	TagTTL time.Duration
 	// Deadline is how long an image may be Waiting. Default 20 seconds.
 	Deadline time.Duration
+	// PerRegistry is how many questions one registry is asked at a time, once it
+	// has answered. Default 4.
+	PerRegistry int
 	// Workers is how many questions are asked at a time; they do little but wait.
-	// One registry keeps 4 of them busy at most. Default 64.
+	// One registry keeps half of them busy at most. Default 64, or twice
+	// PerRegistry if that is more.
 	Workers int
 	// MaxBytes bounds the memory of all that is remembered, by estimate. At
 	// least 1 MiB; default 32 MiB.
@@ -113,7 +117,6 @@ func NewStore(o Options) *Store {
 		resolver: o.Resolver, secrets: o.Secrets, onInspect: o.OnInspect, clock: o.Clock,
 		tagTTL:       orDefault(o.TagTTL, 10*time.Minute),
 		deadline:     orDefault(o.Deadline, 20*time.Second),
-		workers:      orDefault(o.Workers, 64),
 		lru:          newLRU(max(orDefault(o.MaxBytes, 32<<20), 1<<20)),
 		parse:        registry.Parse,
 		flightLimit:  flightLimit,
@@ -134,7 +137,9 @@ func NewStore(o Options) *Store {
 		s.clock = clock.RealClock{}
 	}
 	s.overdueMessage = fmt.Sprintf("no answer from the registry within %v", s.deadline)
-	s.queue = newQueue(s, s.workers)
+	perRegistry := orDefault(o.PerRegistry, fewestPerHost)
+	s.workers = orDefault(o.Workers, max(64, 2*perRegistry))
+	s.queue = newQueue(s, s.workers, perRegistry)
 	s.work = sync.NewCond(&s.mu)
 	key := make([]byte, 32)
 	_, _ = rand.Read(key) // never fails: it ends the process instead

@@ -91,7 +91,8 @@ func TestWithoutResolverNothingWaits(t *testing.T) {
 func TestKindsOfManifests(t *testing.T) {
 	w := newWorld(t, nil)
 	w.registry.set("example.com/artifact:1", reply{manifest: registry.Manifest{Digest: digest(1), Kind: registry.Artifact}})
-	w.registry.set("example.com/silent:1", reply{manifest: registry.Manifest{Digest: digest(2), Kind: registry.Image}})
+	w.registry.set("example.com/silent:1", reply{manifest: registry.Manifest{Digest: digest(2), Kind: registry.Image, Mountable: true}})
+	w.registry.set("example.com/plain:1", reply{manifest: registry.Manifest{Digest: digest(5), Kind: registry.Image, Mountable: true, Platforms: only(arm64)}})
 	w.registry.set("example.com/lies:1", reply{manifest: registry.Manifest{Digest: "latest", Kind: registry.Image}})
 	w.registry.set("example.com/swaps@"+digest(3), reply{manifest: index(4, amd64)})
 
@@ -100,6 +101,9 @@ func TestKindsOfManifests(t *testing.T) {
 	}
 	a := w.settled(nobody, "example.com/silent:1")
 	w.expect(a, Unknown, "")
+	if plain := w.settled(nobody, "example.com/plain:1"); plain.State != Known || !plain.Mountable || !a.Mountable {
+		t.Errorf("what can be mounted anywhere: %+v and %+v", plain, a)
+	}
 	if a.Digest != digest(2) || !strings.Contains(a.Message, "does not say") {
 		t.Errorf("an image without platforms: %+v", a)
 	}

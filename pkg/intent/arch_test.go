@@ -61,6 +61,20 @@ func TestImagesAreThoseANodeMustPull(t *testing.T) {
 	}
 }
 
+func TestAnImageIsOnlyMountedIfNoContainerRunsIt(t *testing.T) {
+	volume := func(reference string) v1.Volume {
+		return v1.Volume{VolumeSource: v1.VolumeSource{Image: &v1.ImageVolumeSource{Reference: reference}}}
+	}
+	pod := &v1.Pod{Spec: v1.PodSpec{
+		InitContainers: []v1.Container{{Image: "migrate:1"}},
+		Containers:     []v1.Container{{Image: "web:1"}},
+		Volumes:        []v1.Volume{volume("model:3"), volume("web:1"), volume("migrate:1"), volume(""), volume("model:3"), {Name: "none"}},
+	}}
+	if diff := cmp.Diff([]string{"model:3"}, Mounted(pod)); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
 func in(key string, operator v1.NodeSelectorOperator, values ...string) v1.NodeSelectorRequirement {
 	return v1.NodeSelectorRequirement{Key: key, Operator: operator, Values: values}
 }

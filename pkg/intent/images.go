@@ -30,6 +30,21 @@ func Images(pod *v1.Pod) []string {
 	return out
 }
 
+// Mounted lists those images of volumes that no container runs.
+func Mounted(pod *v1.Pod) (out []string) {
+	for i := range pod.Spec.Volumes {
+		source := pod.Spec.Volumes[i].Image
+		if source == nil || source.Reference == "" || slices.Contains(out, source.Reference) {
+			continue
+		}
+		runs := func(c v1.Container) bool { return c.Image == source.Reference }
+		if !slices.ContainsFunc(pod.Spec.InitContainers, runs) && !slices.ContainsFunc(pod.Spec.Containers, runs) {
+			out = append(out, source.Reference)
+		}
+	}
+	return out
+}
+
 // PullSecrets lists the names of the pod's imagePullSecrets. What its service
 // account adds to them is in the pod already.
 func PullSecrets(pod *v1.Pod) []string {

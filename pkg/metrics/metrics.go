@@ -99,7 +99,8 @@ var (
 	// DisprovedPlatforms counts images that failed where they should have run.
 	DisprovedPlatforms = metrics.NewCounterVec(&metrics.CounterOpts{
 		Namespace: namespace, Subsystem: archAware, Name: "disproved_platforms_total",
-		Help:           "Containers seen to fail for their architecture (exec format error, no match for platform), by the architecture of their node.",
+		Help: "Containers seen to fail for their architecture, by the architecture of their node: nothing for it in the index, or exec format error, " +
+			"which is only seen as an error of the start or with terminationMessagePolicy FallbackToLogsOnError.",
 		StabilityLevel: metrics.ALPHA,
 	}, []string{"profile", "architecture"})
 

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"slices"
 	"time"
@@ -20,6 +21,8 @@ type Client struct {
 	pauses pauses
 	// ways are by endpoint.
 	ways *lapsing[string, way]
+	// silent are endpoints that let their share of the time pass without an answer.
+	silent *lapsing[string, struct{}]
 }
 
 // NewClient returns a client with the options, or says which are wrong.
@@ -34,7 +37,8 @@ func newClient(o Options, n network) (*Client, error) {
 	}
 	o.Hosts, o.Allowed = slices.Clone(o.Hosts), slices.Clone(o.Allowed)
 	o.AllowedNetworks = unmapped(o.AllowedNetworks)
-	c := &Client{options: o, guards: map[string]*guard{}, pauses: newPauses(), ways: newLapsing[string, way](maxWays)}
+	c := &Client{options: o, guards: map[string]*guard{}, pauses: newPauses(), ways: newLapsing[string, way](maxWays),
+		silent: newLapsing[string, struct{}](maxWays)}
 	c.paces = paces{clock: o.Clock, limit: rate.Limit(o.InspectionsPerSecond), burst: o.Burst, byHost: map[string]*pace{}}
 	for _, h := range append([]Host{{}}, o.Hosts...) {
 		if ca := string(h.CA); c.guards[ca] == nil {
@@ -43,6 +47,10 @@ func newClient(o Options, n network) (*Client, error) {
 	}
 	return c, nil
 }
+
+// silentFor is how long a mirror that did not answer in time is passed over: each
+// inspection would wait for it, and hold a worker meanwhile.
+const silentFor = time.Minute
 
 // endpoint is one host that may have an image.
 type endpoint struct {
@@ -96,6 +104,9 @@ func (c *Client) Resolve(ctx context.Context, ref Reference, credential *Credent
 	endpoints := c.endpoints(ref.Registry)
 	var worst *failure
 	for i, e := range endpoints {
+		if i < len(endpoints)-1 && c.isSilent(e) {
+			continue
+		}
 		q := question{ref: ref, known: known}
 		if e.own {
 			q.credential = credential
@@ -131,7 +142,9 @@ func (c *Client) visit(ctx context.Context, left time.Duration, shares int, e en
 		return Manifest{}, 0, f
 	}
 	begun := time.Now()
+	whole := true // its share is not cut by the time that the asker has
 	if deadline, ok := ctx.Deadline(); ok {
+		whole = left <= time.Until(deadline)
 		left = min(left, time.Until(deadline))
 	}
 	ctx, cancel := context.WithTimeout(context.WithValue(ctx, visitKey{}, v), left/time.Duration(shares))
@@ -145,6 +158,9 @@ func (c *Client) visit(ctx context.Context, left time.Duration, shares int, e en
 		// Time ran out: an answer that was cut short can look like a whole one.
 		f = explainContext(ctx.Err())
 	}
+	if now := c.options.Clock.Now(); whole && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		c.silent.put(canonical(e.name), struct{}{}, now.Add(silentFor), now)
+	}
 	f.retryAfter = time.Duration(v.wait.Load())
 	if f.problem == RateLimited && f.retryAfter == 0 { // said so by code alone
 		f.retryAfter = defaultPause
@@ -152,6 +168,12 @@ func (c *Client) visit(ctx context.Context, left time.Duration, shares int, e en
 		c.pauses.pause(v.who, now.Add(defaultPause), now)
 	}
 	return Manifest{}, time.Since(begun), f
+}
+
+// isSilent tells whether the endpoint did not answer a short while ago.
+func (c *Client) isSilent(e endpoint) bool {
+	_, left := c.silent.get(canonical(e.name), c.options.Clock.Now())
+	return left > 0
 }
 
 // ask asks an endpoint. What lasts is not concluded from a way to log in that

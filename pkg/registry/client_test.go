@@ -137,6 +137,32 @@ func TestAMirrorThatDoesNotHelpIsPassedOver(t *testing.T) {
 	}
 }
 
+func TestAMirrorThatHangsIsWaitedForOnce(t *testing.T) {
+	own, mirror := newFake(t), newFake(t)
+	own.index(t, "app", "v1", "amd64")
+	own.index(t, "app", "v2", "arm64")
+	mirror.index(t, "app", "v2", "s390x")
+	mirror.on("/manifests/v1", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	h := newHarness(t, func(o *Options) {
+		o.Hosts[0].Mirrors = []string{mirror.host()}
+		o.Timeout = 2 * time.Second // of which the mirror has half
+	}, own, mirror)
+	for _, want := range []struct {
+		tag, platforms string
+		after          time.Duration
+	}{
+		{"v1", "index linux/amd64", 0},
+		{"v2", "index linux/arm64", 0}, // from the registry: the mirror is passed over
+		{"v2", "index linux/arm64", silentFor - time.Second},
+		{"v2", "index linux/s390x", time.Second}, // from the mirror again
+	} {
+		h.clock.Step(want.after)
+		if got := h.platforms(t, own.host()+"/app:"+want.tag); got != want.platforms {
+			t.Errorf("%s, %v later: got %s, want %s", want.tag, want.after, got, want.platforms)
+		}
+	}
+}
+
 func TestWithMirrorsOnlyTheRegistryIsNotAsked(t *testing.T) {
 	own, one, two := newFake(t), newFake(t), newFake(t)
 	own.index(t, "app", "v1", "amd64")

@@ -69,6 +69,8 @@ type content struct {
 	// children of an index, one for each platform: the first, which is the one
 	// that a container runtime pulls.
 	children []child
+	// loose: the index has an entry that is for no platform in particular.
+	loose bool
 	// config is the digest of an image's config, whose platform is the image's.
 	config string
 	// platforms of a schema 1 image.
@@ -88,8 +90,7 @@ func decode(body []byte) (content, error) {
 		// Readers would differ on what it is, and on what they run.
 		return content{}, fail(Malformed, "its manifest has manifests and a config: want one of them")
 	case hasManifests:
-		children, err := decodeIndex(doc.Manifests)
-		return content{kind: Index, children: children}, err
+		return decodeIndex(doc.Manifests)
 	case hasConfig:
 		return decodeImage(doc.Config)
 	case doc.MediaType.IsIndex():
@@ -109,30 +110,41 @@ func decode(body []byte) (content, error) {
 func has(raw json.RawMessage) bool { return len(raw) > 0 && !bytes.Equal(raw, []byte("null")) }
 
 // decodeIndex reads entries one by one: a few bytes of JSON can be many of Go.
-func decodeIndex(raw json.RawMessage) ([]child, error) {
+func decodeIndex(raw json.RawMessage) (content, error) {
 	bad := fail(Malformed, "its index lists no manifests but something else")
 	in := json.NewDecoder(bytes.NewReader(raw))
 	if start, err := in.Token(); err != nil || start != json.Delim('[') {
-		return nil, bad
+		return content{}, bad
 	}
-	var children []child
+	out := content{kind: Index}
 	seen := map[arch.Platform]bool{}
 	for n := 0; in.More(); n++ {
 		if n == maxEntries {
-			return nil, fail(TooLarge, "its index lists more than %d manifests", maxEntries)
+			return content{}, fail(TooLarge, "its index lists more than %d manifests", maxEntries)
 		}
 		var e entry
 		if err := in.Decode(&e); err != nil {
-			return nil, bad
+			return content{}, bad
 		}
+		out.loose = out.loose || e.Platform == nil && e.MediaType.IsImage() && !e.refers()
 		c, counts := e.child()
 		if !counts || seen[c.platform] || len(seen) == maxPlatforms {
 			continue
 		}
 		seen[c.platform] = true
-		children = append(children, c)
+		out.children = append(out.children, c)
 	}
-	return children, nil
+	return out, nil
+}
+
+// refers tells whether the entry is only about another one, as attestations are.
+func (e *entry) refers() bool {
+	for key := range e.Annotations {
+		if strings.HasPrefix(key, "vnd.docker.reference.") {
+			return true
+		}
+	}
+	return false
 }
 
 // child returns the entry's platform if it is an image's: not an attestation,
@@ -140,13 +152,8 @@ func decodeIndex(raw json.RawMessage) ([]child, error) {
 func (e *entry) child() (child, bool) {
 	// Tools that fill in the artifact type of images give that of their config.
 	artifact := e.ArtifactType != "" && !isImageConfig(types.MediaType(e.ArtifactType))
-	if e.Platform == nil || artifact || !e.MediaType.IsImage() && !e.MediaType.IsSchema1() {
+	if e.Platform == nil || artifact || e.refers() || !e.MediaType.IsImage() && !e.MediaType.IsSchema1() {
 		return child{}, false
-	}
-	for key := range e.Annotations {
-		if strings.HasPrefix(key, "vnd.docker.reference.") {
-			return child{}, false
-		}
 	}
 	p, ok := usable(*e.Platform)
 	if !ok {

@@ -16,7 +16,8 @@
 //
 // What a mirror does not answer, for whatever reason, the next endpoint is
 // asked. A mirror has an equal share of the time that is left, so that one which
-// hangs leaves some to the others. Nothing is tried twice: the caller has the
+// hangs leaves some to the others, and is passed over for a minute once it has let
+// that pass, unless it is the last. Nothing is tried twice: the caller has the
 // back-off. Whatever has a digest is compared with it, so that an answer for a
 // digest is as good from one registry as from another, except from a sparse one.
 //

@@ -168,7 +168,7 @@ func newTransport(o *Options, ca []byte, n network) *http.Transport {
 		ForceAttemptHTTP2:      true,
 		DisableCompression:     true, // what is small on the wire may not be so in memory
 		MaxIdleConns:           64,
-		MaxIdleConnsPerHost:    4,
+		MaxIdleConnsPerHost:    16,
 		IdleConnTimeout:        90 * time.Second,
 		MaxResponseHeaderBytes: 64 << 10,
 	}

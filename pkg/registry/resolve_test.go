@@ -48,6 +48,28 @@ func TestASingleImageTellsItsPlatformByItsConfig(t *testing.T) {
 	}
 }
 
+// Container runtimes look for a platform only where an index lists several.
+func TestWhatIsOfNoPlatformInParticularCanBeMountedAnywhere(t *testing.T) {
+	f := newFake(t)
+	index := func(tag string, entries ...string) {
+		f.put(t, "app", tag, types.OCIImageIndex, indexOf(entries...))
+	}
+	onARM := listed(someDigest, "linux", "arm64", "")
+	f.image(t, "app", "plain", config("linux", "arm64", ""))
+	f.image(t, "app", "silent", "{}")
+	index("index", onARM)
+	index("loose", onARM, entryOf(types.OCIManifestSchema1, ""))
+	index("artifact", onARM, entryOf(types.OCIManifestSchema1, `,"artifactType":"application/x"`))
+	index("attested", onARM, entryOf(types.OCIManifestSchema1, `,"annotations":{"vnd.docker.reference.type":"attestation-manifest"}`))
+	index("nested", onARM, entryOf(types.OCIImageIndex, ""))
+	h := newHarness(t, nil, f)
+	for tag, want := range map[string]bool{"plain": true, "silent": true, "loose": true, "artifact": true, "index": false, "attested": false, "nested": false} {
+		if m, err := h.resolve(t, f.host()+"/app:"+tag, nil); err != nil || m.Mountable != want {
+			t.Errorf("%s: mountable anywhere %v, %v, want %v", tag, m.Mountable, err, want)
+		}
+	}
+}
+
 func TestAWindowsImageKeepsItsBuild(t *testing.T) {
 	f := newFake(t)
 	f.image(t, "app", "ltsc", `{"os":"windows","architecture":"amd64","os.version":"10.0.20348.2402"}`)

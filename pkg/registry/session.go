@@ -73,7 +73,7 @@ func (s *session) read(ctx context.Context, body []byte, digest string, sparse b
 	if err != nil {
 		return Manifest{}, err
 	}
-	m := Manifest{Digest: digest, Kind: c.kind}
+	m := Manifest{Digest: digest, Kind: c.kind, Mountable: c.kind != Index || c.loose}
 	platforms := c.platforms
 	switch c.kind {
 	case Index:

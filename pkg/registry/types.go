@@ -54,6 +54,10 @@ type Manifest struct {
 	// Platforms are those that the image has. Empty if the registry does not
 	// say, as for a config without architecture.
 	Platforms arch.Set
+	// Mountable says that an image volume takes it on any node, whatever its
+	// Platforms: container runtimes look for a platform in indexes only, and take
+	// an entry that has none.
+	Mountable bool
 	// Sparse says that Platforms are only those whose manifests the endpoint
 	// has now, so that its digest does not stand for them.
 	Sparse bool

@@ -49,7 +49,8 @@ type Args struct {
 	TagTTLSeconds int64 `json:"tagTTLSeconds"`
 	// InspectionsPerSecond bounds how many images each registry is asked about,
 	// 1 to 1000; each takes three to five requests, and five times as many may
-	// come at once after a pause. Default 20.
+	// come after a pause. Half as many, 4 to 64, are asked about at a time. Default
+	// 20.
 	InspectionsPerSecond int64 `json:"inspectionsPerSecond"`
 	// CacheMiB bounds what is remembered of images, 1 to 1024. Default 32.
 	CacheMiB int64 `json:"cacheMiB"`

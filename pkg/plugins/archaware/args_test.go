@@ -78,3 +78,13 @@ func TestOnlyProfilesWithEqualSettingsShareWhatTheyKnow(t *testing.T) {
 		}
 	}
 }
+
+// Four questions at once, whatever the rate, were 8 images a second at half a
+// second each.
+func TestEnoughIsAskedAtOnceForTheRate(t *testing.T) {
+	for rate, want := range map[int64]int{1: 4, 8: 4, 20: 10, 100: 50, 1000: 64} {
+		if got := (&Args{InspectionsPerSecond: rate}).atOnce(); got != want {
+			t.Errorf("%d inspections a second: %d at once, want %d", rate, got, want)
+		}
+	}
+}

@@ -3,6 +3,7 @@ package archaware
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	v1 "k8s.io/api/core/v1"
@@ -104,17 +105,17 @@ func (p *ArchAware) observePod(before, after any) {
 func (p *ArchAware) observeContainers(pod *v1.Pod, specs []v1.Container, statuses []v1.ContainerStatus, on arch.Platform) {
 	for i := range statuses {
 		status := &statuses[i]
-		image := ""
+		image, command := "", false
 		for j := range specs {
 			if specs[j].Name == status.Name {
-				image = specs[j].Image
+				image, command = specs[j].Image, len(specs[j].Command) > 0
 			}
 		}
 		switch {
 		case image == "" || on == arch.Platform{} || !names(status.Image, image):
 		case ran(status):
 			p.images.Prove(pod.Namespace, image, status.ImageID, on)
-		case failedForItsArchitecture(status):
+		case failedForItsArchitecture(status, command):
 			if p.told.First(strings.Join([]string{"disproved", pod.Namespace, image, status.ImageID, on.String()}, " ")) {
 				metrics.DisprovedPlatforms.WithLabelValues(p.handle.ProfileName(), on.Architecture).Inc()
 			}
@@ -142,20 +143,37 @@ func ran(status *v1.ContainerStatus) bool {
 		status.State.Terminated != nil && status.State.Terminated.ExitCode == 0
 }
 
-// What container runtimes say when an image does not fit the node. The first is
-// the kernel's ENOEXEC as runc reports it, the second containerd's word when an
-// index has nothing for the node.
-const (
-	execFormatError = "exec format error"
-	noMatch         = "no match for platform"
-)
+// execFormatError is the kernel's ENOEXEC, as runtimes report it when they start a
+// container. Where the runtime has started it already, as runc has, only the
+// container's output says it, which is in its status with the
+// terminationMessagePolicy FallbackToLogsOnError.
+const execFormatError = "exec format error"
 
-func failedForItsArchitecture(status *v1.ContainerStatus) bool {
+// noMatch are the words, in small letters, for an index that has nothing for the
+// node: containerd's, CRI-O's (containers/image) and Docker's.
+var noMatch = []string{
+	"no match for platform",
+	"no image found in image index for architecture",
+	"no image found in manifest list for architecture",
+	"no matching manifest for",
+}
+
+// failedForItsArchitecture tells whether the image of a container does not fit its
+// node. A command that the pod gives need not be the image's: it may be a script
+// of a ConfigMap that lacks its shebang.
+func failedForItsArchitecture(status *v1.ContainerStatus, command bool) bool {
 	for _, state := range []*v1.ContainerState{&status.State, &status.LastTerminationState} {
-		if t := state.Terminated; t != nil && t.ExitCode != 0 && strings.Contains(t.Message, execFormatError) {
-			return true
+		said := ""
+		switch {
+		case state.Terminated != nil && state.Terminated.ExitCode != 0:
+			said = strings.ToLower(state.Terminated.Message)
+		case state.Waiting != nil:
+			said = strings.ToLower(state.Waiting.Message)
+			if slices.ContainsFunc(noMatch, func(words string) bool { return strings.Contains(said, words) }) {
+				return true
+			}
 		}
-		if w := state.Waiting; w != nil && (strings.Contains(w.Message, execFormatError) || strings.Contains(w.Message, noMatch)) {
+		if !command && strings.Contains(said, execFormatError) {
 			return true
 		}
 	}

@@ -33,6 +33,11 @@ func TestWhatContainersTeach(t *testing.T) {
 		"crashing for its architecture": {crashed, "disproved default shop/api:1  linux/arm64"},
 		"ready after a crash":           {recovered, "proved default shop/api:1 docker.io/shop/api@sha256:aa linux/arm64"},
 		"nothing in the index for it":   {waits("ErrImagePull", `failed to pull: no match for platform in manifest: not found`), "disproved default shop/api:1  linux/arm64"},
+		"as the kernel has it":          {ended(1, "exec /api: Exec format error"), "disproved default shop/api:1 docker.io/shop/api@sha256:aa linux/arm64"},
+		"CRI-O, of an index":            {waits("ErrImagePull", `choosing image instance: no image found in image index for architecture "arm64", variant "v8", OS "linux"`), "disproved default shop/api:1  linux/arm64"},
+		"CRI-O, of a manifest list":     {waits("ImagePullBackOff", `no image found in manifest list for architecture arm64, variant "", OS linux`), "disproved default shop/api:1  linux/arm64"},
+		"Docker":                        {waits("ErrImagePull", "no matching manifest for linux/arm64/v8 in the manifest list entries"), "disproved default shop/api:1  linux/arm64"},
+		"containerd, in capitals":       {waits("ErrImagePull", "No match for platform in manifest"), "disproved default shop/api:1  linux/arm64"},
 		"not there at all":              {waits("ImagePullBackOff", "not found"), ""},
 		"being created":                 {waits("ContainerCreating", ""), ""},
 	} {
@@ -53,6 +58,24 @@ func TestWhatContainersTeach(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// What a pod has a container execute need not be its image's.
+func TestACommandOfThePodIsNotHeldAgainstItsImage(t *testing.T) {
+	for message, want := range map[string]int{
+		`exec: "/config/run.sh": exec format error: unknown`: 0,
+		`failed to pull: no match for platform in manifest`:  1,
+	} {
+		f := build(t, "", twoNodes, knows(t, someImages))
+		pod := f.pod("p image=shop/api:1 node=arm")
+		pod.Spec.Containers[0].Command = []string{"/config/run.sh"}
+		pod.Status.ContainerStatuses = []v1.ContainerStatus{{Name: pod.Spec.Containers[0].Name,
+			State: v1.ContainerState{Waiting: &v1.ContainerStateWaiting{Message: message}}}}
+		f.observePod(nil, pod)
+		if got := len(f.images.(*known).observed); got != want {
+			t.Errorf("%s: %d observations, want %d", message, got, want)
+		}
 	}
 }
 

@@ -204,11 +204,14 @@ func (p *ArchAware) PostBind(ctx context.Context, state fwk.CycleState, pod *v1.
 func (p *ArchAware) SignPod(_ context.Context, pod *v1.Pod) ([]fwk.SignFragment, *fwk.Status) {
 	return []fwk.SignFragment{
 		{Key: Name + ".Images()", Value: intent.Images(pod)},
+		{Key: Name + ".Mounted()", Value: intent.Mounted(pod)},
 		{Key: Name + ".PullSecrets()", Value: append([]string{pod.Namespace}, intent.PullSecrets(pod)...)},
 		{Key: Name + ".Runs()", Value: []string{intent.RuntimeClass(pod), intent.OS(pod)}},
 		{Key: Name + ".SelectArchitectures()", Value: intent.SelectArchitectures(pod)},
 		{Key: Name + ".Exempt()", Value: intent.IsNodeAgent(pod) || intent.NamesNode(pod)},
 		{Key: Name + ".Tolerations()", Value: pod.Spec.Tolerations},
+		{Key: Name + ".Requests()", Value: demandsOf(pod).requests},
+		{Key: Name + ".Claims()", Value: len(pod.Spec.ResourceClaims) > 0},
 		{Key: intent.Prefix + "*", Value: intent.Given(pod)},
 	}, nil
 }

@@ -181,6 +181,13 @@ func TestAnAssumptionKeepsNoPodFromWhereItBelongs(t *testing.T) {
 		"Windows, by selector":          {"amd arch=amd64\nwin " + windows, "p image=lost selector:kubernetes.io/os=windows", "amd win"},
 		"Linux beside Windows":          {"amd arch=amd64\nwin " + windows, "p image=lost", "amd"},
 		"an architecture it lists only": {"amd arch=amd64\narm arch=arm64", "p image=lost annotation:plimsoll.dev/arch=arm64", "arm"},
+		"all architectures it lists":    {"amd arch=amd64\narm arch=arm64\nz arch=s390x", "p image=lost annotation:plimsoll.dev/arch=arm64>amd64", "amd arm"},
+		"GPUs of another architecture":  {"amd arch=amd64\narm arch=arm64 nvidia.com/gpu=4", "p image=lost nvidia.com/gpu=1", "amd arm"},
+		"GPUs of both":                  {"amd arch=amd64 nvidia.com/gpu=2\narm arch=arm64 nvidia.com/gpu=4", "p image=lost nvidia.com/gpu=1", "amd"},
+		"room on another only":          {"amd arch=amd64 cpu=10\narm arch=arm64 cpu=64", "p image=lost cpu=40", "amd arm"},
+		"room on both":                  {"amd arch=amd64 cpu=40\narm arch=arm64 cpu=64", "p image=lost cpu=40", "amd"},
+		"devices that no node shows":    {"amd arch=amd64\narm arch=arm64", "p image=lost example.com/dpu=1", "amd arm"},
+		"claims":                        {"amd arch=amd64\narm arch=arm64", "p image=lost claim=1g.10gb", "amd arm"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := build(t, "", tc.nodes, knows(t, someImages))
@@ -206,6 +213,75 @@ func TestAnAssumptionKeepsNoPodFromWhereItBelongs(t *testing.T) {
 	}
 }
 
+// What nodes do not show, such as the devices of a claim, may be on nodes of any
+// architecture: those of what is assumed come first then, and no others are
+// refused.
+func TestAnAssumptionOnlyLeansWhereItCannotBeTold(t *testing.T) {
+	for _, line := range []string{"p image=lost claim=1g.10gb", "p image=lost example.com/dpu=1"} {
+		f := build(t, "", twoNodes, knows(t, someImages))
+		got, _ := f.ask(f.pod(line))
+		if diff := cmp.Diff(map[string]any{"amd": int64(99), "arm": int64(0)}, got); diff != "" {
+			t.Errorf("%s (-want +got)\n%s", line, diff)
+		}
+	}
+}
+
+// One exec format error must not make an image unschedulable where the pod has
+// nowhere else to go.
+func TestAFailureCountsOnlyIfThePodCanGoElsewhere(t *testing.T) {
+	for name, tc := range map[string]struct{ nodes, pod, free string }{
+		"one architecture":              {"amd arch=amd64", "p image=failed", "amd"},
+		"another":                       {"amd arch=amd64\narm arch=arm64", "p image=failed", "arm"},
+		"another that is too small":     {"amd arch=amd64 cpu=8\narm arch=arm64 cpu=2", "p image=failed cpu=4", "amd arm"},
+		"another that takes no pods":    {"amd arch=amd64\ncp arch=arm64 taint:node-role.kubernetes.io/control-plane=:NoSchedule", "p image=failed", "amd cp"},
+		"one architecture, not known":   {"amd arch=amd64", "p image=crashed", "amd"},
+		"another, and it is not known":  {"amd arch=amd64\narm arch=arm64", "p image=crashed", "arm"},
+		"another, for its sidecar only": {"amd arch=amd64\narm arch=arm64", "p image=failed image=amd", "amd"},
+	} {
+		k := knows(t, someImages)
+		amd := setOf(t, "linux/amd64")
+		k.answers["failed"] = images.Answer{State: images.Known, Platforms: setOf(t, "linux/amd64", "linux/arm64"), Disproved: amd}
+		k.answers["crashed"] = images.Answer{State: images.Unknown, Message: "no answer", Disproved: amd}
+		f := build(t, "", tc.nodes, k)
+		got, _ := f.ask(f.pod(tc.pod))
+		var free []string
+		for node, answer := range got {
+			if _, refused := answer.(string); !refused {
+				free = append(free, node)
+			}
+		}
+		slices.Sort(free)
+		if strings.Join(free, " ") != tc.free {
+			t.Errorf("%s: got %v, want it free to go to %s", name, got, tc.free)
+		}
+	}
+}
+
+// What is only mounted need not run, unless its index has several to choose from.
+func TestAnImageThatIsOnlyMountedBindsToNothing(t *testing.T) {
+	k := knows(t, someImages)
+	k.answers["plain"] = images.Answer{State: images.Known, Platforms: setOf(t, "linux/arm64"), Mountable: true}
+	k.answers["silent"] = images.Answer{State: images.Unknown, Message: "does not say", Mountable: true}
+	for name, tc := range map[string]struct {
+		pod, volume string
+		refused     bool
+	}{
+		"a plain image":                        {"p image=both", "plain", false},
+		"one that does not say":                {"p image=both", "silent", false},
+		"an index":                             {"p image=both", "arm", true},
+		"a plain image that runs, too":         {"p image=plain", "plain", true},
+		"a plain image beside one for another": {"p image=arm", "plain", true},
+	} {
+		f := build(t, "", twoNodes, k)
+		pod := f.pod(tc.pod)
+		pod.Spec.Volumes = []v1.Volume{{VolumeSource: v1.VolumeSource{Image: &v1.ImageVolumeSource{Reference: tc.volume}}}}
+		got, _ := f.ask(pod)
+		if _, refused := got["amd"].(string); refused != tc.refused || got["arm"] != int64(100) {
+			t.Errorf("%s: got %v, want amd refused %v", name, got, tc.refused)
+		}
+	}
+}
+
 // Our handler may be behind the snapshot by some events.
 func TestANodeThatWasReplacedAMomentAgoIsJudgedAsItIs(t *testing.T) {
 	f := build(t, "", twoNodes, knows(t, someImages))
@@ -217,19 +293,24 @@ func TestANodeThatWasReplacedAMomentAgoIsJudgedAsItIs(t *testing.T) {
 	}
 }
 
-// A pod that has waited its time is judged by what was known of an image before,
-// if news of that is all there is to wait for.
-func TestAPodThatWaitsNoMoreGoesByWhatWasKnown(t *testing.T) {
+// In its cycle, a pod goes by what was known of an image whose tag is looked up
+// again: to hold it would cost it its place in the queue, and its nomination.
+func TestAPodInItsCycleGoesByWhatWasKnown(t *testing.T) {
 	f := build(t, "", twoNodes, knows(t, someImages))
-	f.images.(*known).answers["renewed"] = images.Answer{State: images.Waiting, Platforms: setOf(t, "linux/arm64")}
-	pod := f.pod("p image=renewed")
-	if got, _ := f.ask(pod); got[""] == nil {
-		t.Fatalf("got %v, want the pod held", got)
+	k := f.images.(*known)
+	k.answers["renewed"] = images.Answer{State: images.Waiting, Platforms: setOf(t, "linux/arm64")}
+	k.answers["model"] = images.Answer{State: images.Waiting, Anywhere: true}
+	for _, policy := range []string{"", " annotation:plimsoll.dev/arch-policy=strict"} {
+		got, _ := f.ask(f.pod("p image=renewed image=model" + policy))
+		if _, refused := got["amd"].(string); !refused || got["arm"] != int64(100) {
+			t.Errorf("%s: got %v, want it on arm, and not on amd, which is assumed of what nobody knows", policy, got)
+		}
 	}
-	f.parked.pods[pod.UID].until = time.Unix(0, 0)
-	got, _ := f.ask(pod)
-	if _, refused := got["amd"].(string); !refused || got["arm"] != int64(100) {
-		t.Errorf("got %v, want it on arm, and not on amd, which is assumed of what nobody knows", got)
+	if got := strings.Join(k.wanted[:2], " "); got != "renewed model" {
+		t.Errorf("wanted %s, want both images looked up again", got)
+	}
+	if len(f.parked.pods) != 0 {
+		t.Error("the pod is parked")
 	}
 }
 

@@ -2,6 +2,7 @@ package archaware
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	v1 "k8s.io/api/core/v1"
@@ -25,6 +26,9 @@ type request struct {
 	present []bool // by kind: the cluster has such nodes
 	filters bool   // some node may be refused
 	scores  bool   // kinds that are not refused differ in score
+	// leans: what is assumed of images is a preference only, since it cannot be
+	// told which nodes can hold the pod.
+	leans bool
 	// choice: the cluster has several architectures, so that it matters what
 	// decided.
 	choice bool
@@ -112,7 +116,10 @@ func (p *ArchAware) read(pod *v1.Pod, asked *intent.Intent, nodes []fwk.NodeInfo
 	}
 	known := p.hosts.all()
 	if r.unknown() != nil && !r.pod.Closed {
-		r.pod.Assumed = p.assumption(&r.pod, pod, nodes)
+		p.assume(r, pod, nodes)
+	}
+	if r.pod.Failed() {
+		r.pod.Doubt(p.admitting(pod, nodes))
 	}
 	r.judged = make([]judgement, len(known))
 	for kind, host := range known {
@@ -126,7 +133,8 @@ func (p *ArchAware) read(pod *v1.Pod, asked *intent.Intent, nodes []fwk.NodeInfo
 }
 
 // readImages looks all images up. What it returns keeps the pod from being
-// scheduled.
+// scheduled. Only an image of which nothing is known holds the pod here: that puts
+// it at the end of the queue and takes its nomination away.
 func (p *ArchAware) readImages(r *request, pod *v1.Pod, selection *intent.Selection) (refused []string) {
 	who, pinned := asker(pod), selection.Pinned()
 	for _, name := range intent.Images(pod) {
@@ -135,14 +143,15 @@ func (p *ArchAware) readImages(r *request, pod *v1.Pod, selection *intent.Select
 			ask = p.images.Lookup
 		}
 		answer := ask(who, name)
-		image := imageOf(name, &answer)
+		image := imageOf(pod, name, &answer)
 		switch {
 		case pinned && !image.Known && !image.Anywhere:
 			continue // nobody asked for it, and it would change nothing
 		case pinned || r.asked.Policy == intent.ArchPrefer:
+		case image.Known || image.Anywhere: // if that is old, Want has it renewed
 		case answer.State == images.Waiting && p.parked.add(pod):
 			refused = append(refused, held(name).Message)
-		case r.pod.Closed && !image.Known && !image.Anywhere && image.Proven.Len() == 0:
+		case r.pod.Closed && image.Proven.Len() == 0:
 			refused = append(refused, verdict.Say(verdict.ImageUnknown, "image", verdict.Quote(name), "why", image.Why).Message)
 		}
 		r.pod.Images = append(r.pod.Images, image)
@@ -150,11 +159,12 @@ func (p *ArchAware) readImages(r *request, pod *v1.Pod, selection *intent.Select
 	return refused
 }
 
-// imageOf translates an answer for the model.
-func imageOf(name string, answer *images.Answer) arch.Image {
+// imageOf translates an answer for the model. What the pod only mounts need not
+// run.
+func imageOf(pod *v1.Pod, name string, answer *images.Answer) arch.Image {
 	image := arch.Image{Name: name, Proven: answer.Proven, Disproved: answer.Disproved, Why: answer.Message}
 	switch {
-	case answer.Anywhere:
+	case answer.Anywhere, answer.Mountable && slices.Contains(intent.Mounted(pod), name):
 		image.Anywhere = true
 	case !answer.Platforms.Empty(): // if no more than what it was known for before
 		image.Known, image.Platforms = true, answer.Platforms
@@ -167,7 +177,8 @@ func imageOf(name string, answer *images.Answer) arch.Image {
 // judge says whether nodes of the host's platform can take the pod.
 func (p *ArchAware) judge(r *request, host *arch.Host) judgement {
 	j := judgement{Verdict: r.pod.Judge(host)}
-	if j.Cause == arch.Fine || j.Cause.OfImages() && r.asked.Policy == intent.ArchPrefer {
+	leans := j.Cause == arch.NotAssumed && r.leans || j.Cause.OfImages() && r.asked.Policy == intent.ArchPrefer
+	if j.Cause == arch.Fine || leans {
 		return j // preferred against by its score only
 	}
 	j.refusal = r.why(j.Verdict, host.Platform()).Message

@@ -94,6 +94,13 @@ func (a *Args) registries(path *field.Path) (registry.Options, field.ErrorList) 
 	return out, errs
 }
 
+// atOnce is how many images a registry may be asked about at a time: as many as
+// keep the rate if each takes half a second, within bounds that neither starve
+// slow registries nor flood fast ones.
+func (a *Args) atOnce() int {
+	return int(min(max(a.InspectionsPerSecond/2, 4), 64))
+}
+
 func (a *Args) deadline() time.Duration { return time.Duration(a.DeadlineSeconds) * time.Second }
 
 // assumed is the set of assumedPlatforms.

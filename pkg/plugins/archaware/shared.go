@@ -50,7 +50,7 @@ func (s *Shared) store(ctx context.Context, args *Args, handle fwk.Handle) (*ima
 	}
 	options := images.Options{
 		TagTTL: time.Duration(args.TagTTLSeconds) * time.Second, Deadline: args.deadline(),
-		MaxBytes: args.CacheMiB << 20, OnInspect: newInspections().count,
+		PerRegistry: args.atOnce(), MaxBytes: args.CacheMiB << 20, OnInspect: newInspections().count,
 	}
 	switch {
 	case !*args.Inspect:
