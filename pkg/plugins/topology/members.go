@@ -17,6 +17,8 @@ import (
 type members struct {
 	groups *book
 
+	// mu is held while the book changes, which may tell every profile that room became
+	// free: the book's lock and those of wakes come after it, and no others do.
 	mu sync.Mutex
 	// keys are the groups of the pods that are in the book.
 	keys map[types.UID]intent.GroupKey
