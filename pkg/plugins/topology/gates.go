@@ -51,13 +51,6 @@ func (p *Topology) heldBack(r *request) (verdict.Reason, bool) {
 	return verdict.Reason{}, false
 }
 
-// park notes that a member is held back. Nothing in the pod's status says so: if it
-// lasts, an event does.
-func (p *Topology) park(r *request, reason verdict.Reason) {
-	p.groups.Park(r.group.Key, string(r.pod.UID))
-	p.wakes.held(r.group.Key, r.pod, reason, p.clock.Now())
-}
-
 func seconds(d time.Duration) string { return fmt.Sprintf("%.0fs", max(1, d.Seconds())) }
 
 // permit lets a group start once enough of its members have a place, and has them

@@ -29,6 +29,8 @@ type Shared struct {
 	// server. It is set before the first plugin is made.
 	PodGroups []*v1alpha1.PodGroup
 
+	// leads: this process schedules; before, it only stands by, and is silent.
+	leads atomic.Bool
 	// mu is of what joining changes. Who tells the profiles something, or asks them, may
 	// hold the locks of one of them, and so never takes it.
 	mu    sync.Mutex

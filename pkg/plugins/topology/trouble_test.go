@@ -286,33 +286,6 @@ func TestOneWrongAnnotationDoesNotEndTheOthersAttempt(t *testing.T) {
 	}
 }
 
-func TestAGroupThatIsHeldBackForLongSaysSo(t *testing.T) {
-	f := build(t, "", threeRacks)
-	pods := f.pods("p-[1-3]" + gangOf4)
-	for _, pod := range pods {
-		f.try(pod)
-	}
-	f.clock.Step(9 * time.Second)
-	f.beat(false)
-	if len(f.events.Events) != 0 {
-		t.Fatal("told too early")
-	}
-	f.clock.Step(time.Second)
-	f.beat(false)
-	if len(f.events.Events) != 0 {
-		t.Fatal("told by a replica that only stands by")
-	}
-	f.leads.Store(true)
-	f.beat(false)
-	f.beat(false)
-	if len(f.events.Events) != 1 {
-		t.Fatalf("%d events, want one for the group", len(f.events.Events))
-	}
-	if got := <-f.events.Events; got != "Warning GroupHeldBack waiting for group train: 3 of its 4 pods exist (annotation plimsoll.dev/group-size)" {
-		t.Errorf("said %q", got)
-	}
-}
-
 // TestOneMemberThatFitsNowhereEvictsNobodyTwice: what keeps it off one rack may keep
 // it off all of them.
 func TestOneMemberThatFitsNowhereEvictsNobodyTwice(t *testing.T) {

@@ -2,8 +2,6 @@ package topology
 
 import (
 	"context"
-	"maps"
-	"slices"
 	"sync"
 	"time"
 
@@ -14,7 +12,6 @@ import (
 	"plimsoll.dev/scheduler/pkg/gang"
 	"plimsoll.dev/scheduler/pkg/intent"
 	"plimsoll.dev/scheduler/pkg/metrics"
-	"plimsoll.dev/scheduler/pkg/verdict"
 )
 
 const (
@@ -27,8 +24,6 @@ const (
 	mostDebtors = 10_000
 	// rejectFor is how long a member is looked for that does not wait yet.
 	rejectFor = 10 * time.Second
-	// quiet is how long a group is held back before an event says so.
-	quiet = 10 * time.Second
 )
 
 // wakes is what is to be done outside of locks and scheduling cycles: queues take
@@ -48,19 +43,14 @@ type wakes struct {
 	rejects map[types.UID]*rejection
 	// holds are groups that are held back.
 	holds map[intent.GroupKey]*heldGroup
+	// scout is a member that is let into the queue although it is held back: only its
+	// being tried tells that this process schedules.
+	scout *v1.Pod
 }
 
 type rejection struct {
 	message string
 	until   time.Time
-}
-
-// heldGroup is why a group is held back, and since when.
-type heldGroup struct {
-	pod    *v1.Pod
-	reason verdict.Reason
-	since  time.Time
-	told   bool
 }
 
 func newWakes() *wakes {
@@ -102,17 +92,6 @@ func (w *wakes) debtor(r *request, is bool) {
 			delete(w.debtors, name)
 		}
 	})
-}
-
-// held notes why a group is held back.
-func (w *wakes) held(key intent.GroupKey, pod *v1.Pod, reason verdict.Reason, now time.Time) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if h := w.holds[key]; h != nil {
-		h.pod, h.reason = pod, reason
-		return
-	}
-	w.holds[key] = &heldGroup{pod: pod, reason: reason, since: now}
 }
 
 // reject notes that a member is to be rejected as soon as it waits.
@@ -250,39 +229,6 @@ func (p *Topology) sweep(pods map[string]*v1.Pod) {
 		}
 	}
 	p.checkHints()
-}
-
-// tellHeld says of groups that have been held back for a while why: the status of
-// a pod that is kept out of the queue does not.
-func (p *Topology) tellHeld() {
-	if !p.leads.Load() {
-		return
-	}
-	w, now := p.wakes, p.clock.Now()
-	w.mu.Lock()
-	keys := slices.Collect(maps.Keys(w.holds))
-	w.mu.Unlock()
-	over := map[intent.GroupKey]bool{}
-	for _, key := range keys { // not under the lock: the book has its own
-		over[key] = p.groups.View(key).Parked == 0
-	}
-	var tell []*heldGroup
-	w.mu.Lock()
-	for _, key := range keys {
-		h := w.holds[key]
-		switch {
-		case over[key]:
-			delete(w.holds, key)
-		case !h.told && now.Sub(h.since) >= quiet:
-			h.told = true
-			copied := *h
-			tell = append(tell, &copied)
-		}
-	}
-	w.mu.Unlock()
-	for _, h := range tell {
-		p.handle.EventRecorder().Eventf(h.pod, nil, v1.EventTypeWarning, waitingEvent, "Scheduling", "%s", h.reason.Message)
-	}
 }
 
 func (p *Topology) mine(key intent.GroupKey) bool { return key.Scheduler == p.handle.ProfileName() }
