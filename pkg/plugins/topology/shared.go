@@ -66,7 +66,7 @@ func (s *Shared) join(p *Topology, args *Args, handle fwk.Handle) (start func(),
 		e.sizes, err = podgroups.New(podgroups.Options{
 			Informers: factory, Config: handle.KubeConfig(), Given: s.PodGroups, DiscoverEvery: args.podGroupPoll(),
 			Native:   utilfeature.DefaultFeatureGate.Enabled(features.GenericWorkload),
-			OnChange: func(namespace, _ string) { s.each(func(p *Topology) { p.sizesChanged(namespace) }) },
+			OnChange: func(namespace, id string) { s.each(func(p *Topology) { p.sizeChanged(namespace, id) }) },
 		})
 		if err != nil {
 			return nil, err
@@ -75,7 +75,7 @@ func (s *Shared) join(p *Topology, args *Args, handle fwk.Handle) (start func(),
 		start = func() { go e.sizes.Run(p.ctx) }
 	}
 	p.groups, p.sizes, p.peers = s.book, e.sizes, e.peers
-	p.members = &members{groups: s.book, keys: map[types.UID]intent.GroupKey{}}
+	p.members = newMembers(s.book)
 	joined := append(slices.Clone(s.all()), p)
 	s.profiles.Store(&joined)
 	return start, nil

@@ -251,12 +251,7 @@ func TestAGroupThatShrinksWhileItWaitsStarts(t *testing.T) {
 	f := build(t, "", threeRacks, replicaSet(t, "ReplicaSet/web replicas=4")...)
 	pods := f.pods("p-[1-4] cpu=1 owner=ReplicaSet/web annotation:plimsoll.dev/topology-required=rack")
 	waiting := []attempt{f.try(pods[0]), f.try(pods[1]), f.try(pods[2])}
-	indexer := f.handle.SharedInformerFactory().Apps().V1().ReplicaSets().Informer().GetIndexer()
-	if err := indexer.Update(replicaSet(t, "ReplicaSet/web replicas=3")[0]); err != nil {
-		t.Fatal(err)
-	}
-	f.sizesChanged("default")
-	f.serve()
+	f.resize("ReplicaSet/web replicas=3")
 	for _, a := range waiting {
 		f.allowed(a)
 	}
@@ -354,12 +349,7 @@ func TestASizeThatIsLearntLateCountsForThoseThatRun(t *testing.T) {
 	f := build(t, "", "a-[1-2] rack=a cpu=2")
 	const web = " cpu=1 owner=ReplicaSet/web annotation:plimsoll.dev/topology-required=rack"
 	f.pods("old node=a-1" + web) // before its ReplicaSet is known
-	indexer := f.handle.SharedInformerFactory().Apps().V1().ReplicaSets().Informer().GetIndexer()
-	if err := indexer.Add(replicaSet(t, "ReplicaSet/web replicas=8")[0]); err != nil {
-		t.Fatal(err)
-	}
-	f.sizesChanged("default")
-	f.serve()
+	f.resize("ReplicaSet/web replicas=8")
 	f.tryAll(f.pods("new-[1-3]" + web))
 }
 

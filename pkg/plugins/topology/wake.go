@@ -32,9 +32,11 @@ type wakes struct {
 	signal chan struct{}
 
 	mu sync.Mutex
-	// groups have members to try; namespaces have groups of another size.
-	groups     map[intent.GroupKey]struct{}
-	namespaces map[string]struct{}
+	// groups have members to try; sizes of theirs, or of other groups, have changed;
+	// fewer have lost members and not started.
+	groups map[intent.GroupKey]struct{}
+	sizes  map[sizeOf]struct{}
+	fewer  map[intent.GroupKey]struct{}
 	// freed counts how often held room became free, served how much of that the
 	// debtors were woken for: pods that held room kept out, by namespace/name.
 	freed, served uint64
@@ -48,6 +50,10 @@ type wakes struct {
 	scout *v1.Pod
 }
 
+// sizeOf is whose size has changed: groups with pods of the owner of that UID, and the
+// PodGroup of that name; all groups if both are empty.
+type sizeOf struct{ namespace, id string }
+
 type rejection struct {
 	message string
 	until   time.Time
@@ -55,7 +61,7 @@ type rejection struct {
 
 func newWakes() *wakes {
 	return &wakes{
-		signal: make(chan struct{}, 1), groups: map[intent.GroupKey]struct{}{}, namespaces: map[string]struct{}{},
+		signal: make(chan struct{}, 1), groups: map[intent.GroupKey]struct{}{}, sizes: map[sizeOf]struct{}{}, fewer: map[intent.GroupKey]struct{}{},
 		debtors: map[string]types.UID{}, rejects: map[types.UID]*rejection{}, holds: map[intent.GroupKey]*heldGroup{},
 	}
 }
@@ -72,6 +78,23 @@ func (w *wakes) note(do func()) {
 
 // group notes that the members of a group that are held back can be tried.
 func (w *wakes) group(key intent.GroupKey) { w.note(func() { w.groups[key] = struct{}{} }) }
+
+// shrunk notes that a group has lost a member. It is served with the next beat: many
+// go at once, and each time all others are looked at.
+func (w *wakes) shrunk(key intent.GroupKey) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.fewer[key] = struct{}{}
+}
+
+// lessened returns the groups that lost a member since it was last asked.
+func (w *wakes) lessened() map[intent.GroupKey]struct{} {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	out := w.fewer
+	w.fewer = map[intent.GroupKey]struct{}{}
+	return out
+}
 
 // frees is how often held room has become free so far.
 func (w *wakes) frees() uint64 {
@@ -110,10 +133,9 @@ func (w *wakes) forgive(uid types.UID) {
 // roomFreed is told that held room became free.
 func (p *Topology) roomFreed() { p.wakes.note(func() { p.wakes.freed++ }) }
 
-// sizesChanged is told that groups of a namespace, or of all if it is empty, may
-// have another size now.
-func (p *Topology) sizesChanged(namespace string) {
-	p.wakes.note(func() { p.wakes.namespaces[namespace] = struct{}{} })
+// sizeChanged is told whose size may be another now, as podgroups.Options.OnChange is.
+func (p *Topology) sizeChanged(namespace, id string) {
+	p.wakes.note(func() { p.wakes.sizes[sizeOf{namespace, id}] = struct{}{} })
 }
 
 // run does what was noted, and what time brings about, until the context ends.
@@ -137,33 +159,75 @@ func (p *Topology) run(ctx context.Context) {
 func (p *Topology) serve() {
 	w := p.wakes
 	w.mu.Lock()
-	groups, namespaces := w.groups, w.namespaces
-	w.groups, w.namespaces = map[intent.GroupKey]struct{}{}, map[string]struct{}{}
+	groups, sizes := w.groups, w.sizes
+	w.groups, w.sizes = map[intent.GroupKey]struct{}{}, map[sizeOf]struct{}{}
 	var debtors map[string]types.UID
 	if w.freed != w.served {
 		debtors, w.debtors, w.served = w.debtors, map[string]types.UID{}, w.freed
 	}
 	w.mu.Unlock()
-	_, all := namespaces[""]
-	if len(namespaces) > 0 {
-		for _, key := range p.groups.Keys(p.mine) {
-			if _, named := namespaces[key.Namespace]; all || named {
-				groups[key] = struct{}{}
-				p.recheck(key)
-			}
-		}
-	}
 	pods := map[string]*v1.Pod{}
+	for key := range p.resized(sizes) {
+		p.recheck(key)
+		p.reconsider(key, pods)
+	}
 	for key := range groups {
-		for _, m := range p.groups.Parked(key) {
-			p.collect(m.Name, types.UID(m.UID), pods)
-		}
+		p.collectParked(key, pods)
 	}
 	for name, uid := range debtors {
 		p.collect(name, uid, pods)
 	}
 	p.activate(pods)
 	p.rejectLate()
+}
+
+// resized are the groups of which the size has changed.
+func (p *Topology) resized(sizes map[sizeOf]struct{}) map[intent.GroupKey]struct{} {
+	out := map[intent.GroupKey]struct{}{}
+	for changed := range sizes {
+		keys := p.members.ownedBy(types.UID(changed.id))
+		if changed == (sizeOf{}) {
+			keys = p.groups.Keys(p.mine)
+		}
+		for _, kind := range []intent.GroupKind{intent.GroupByPodGroup, intent.GroupNative} {
+			keys = append(keys, intent.GroupKey{Scheduler: p.handle.ProfileName(), Namespace: changed.namespace, Kind: kind, ID: changed.id})
+		}
+		for _, key := range keys {
+			out[key] = struct{}{}
+		}
+	}
+	return out
+}
+
+// reconsider collects the members of a group that is smaller now, or has another size,
+// if nothing holds them back: where all of it found no room, this much may.
+func (p *Topology) reconsider(key intent.GroupKey, pods map[string]*v1.Pod) {
+	if p.groups.View(key).Started {
+		p.collectParked(key, pods)
+		return
+	}
+	for _, m := range p.groups.Pending(key) {
+		pod := p.podOf(m.Name)
+		if pod == nil || string(pod.UID) != m.UID {
+			continue
+		}
+		r := p.memberOf(pod)
+		if r == nil {
+			continue
+		}
+		if reason, held := p.heldBack(r); held {
+			p.wakes.held(key, pod, reason, p.clock.Now())
+			continue
+		}
+		p.collect(m.Name, pod.UID, pods)
+	}
+}
+
+// collectParked adds the members of a group that are held back.
+func (p *Topology) collectParked(key intent.GroupKey, into map[string]*v1.Pod) {
+	for _, m := range p.groups.Parked(key) {
+		p.collect(m.Name, types.UID(m.UID), into)
+	}
 }
 
 // recheck lets a group start of which, now that it is smaller, enough members have
@@ -205,6 +269,9 @@ func (p *Topology) beat(sweep bool) {
 			p.collect(m.Name, types.UID(m.UID), pods)
 		}
 	}
+	for key := range p.wakes.lessened() {
+		p.reconsider(key, pods)
+	}
 	if sweep {
 		p.sweep(pods)
 	}
@@ -224,9 +291,7 @@ func (p *Topology) sweep(pods map[string]*v1.Pod) {
 				p.groups.Remove(key, m.UID)
 			}
 		}
-		for _, m := range p.groups.Parked(key) {
-			p.collect(m.Name, types.UID(m.UID), pods)
-		}
+		p.collectParked(key, pods)
 	}
 	p.checkHints()
 }
