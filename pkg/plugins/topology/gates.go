@@ -136,16 +136,16 @@ func (p *Topology) failed(r *request, statuses fwk.NodeToStatusReader) *fwk.Stat
 		p.groups.Extend(r.group.Key, p.clock.Now().Add(p.timeout))
 		return fwk.NewStatus(fwk.Unschedulable, verdict.Say(verdict.GroupMakesRoom, "group", r.group.Name, "domain", domain).Message)
 	}
-	except := ""
-	if r.target != zone.Root {
-		except = r.tree.Path(r.target)
+	except := "" // the pod was tried on all nodes that it is bound to, not just the target's
+	if r.bound != zone.Root {
+		except = domain
 	}
 	wait, gaveUp := p.giveWay(r.group.Key, except, gang.Now)
 	if !gaveUp {
 		return fwk.NewStatus(fwk.Unschedulable)
 	}
 	metrics.Groups.WithLabelValues(p.handle.ProfileName(), "gave_up").Inc()
-	reason := verdict.Say(verdict.GroupGivesUp, "group", r.group.Name, "domain", r.tree.Path(r.target), "wait", seconds(wait))
+	reason := verdict.Say(verdict.GroupGivesUp, "group", r.group.Name, "domain", domain, "wait", seconds(wait))
 	return fwk.NewStatus(fwk.Unschedulable, reason.Message)
 }
 

@@ -379,3 +379,28 @@ func TestEveryNodeARackOfItsOwn(t *testing.T) {
 		}
 	}
 }
+
+// TestTheDomainThatIsGivenUpIsTheOneThatWasTried: a member that finds no node in its
+// rack was tried on all of its hosts, not only on the one that the group would like.
+func TestTheDomainThatIsGivenUpIsTheOneThatWasTried(t *testing.T) {
+	for levels, tc := range map[string]struct{ domain, second, third string }{
+		"topology-required=rack,topology-preferred=host": {"rack=a", "rack=b", "rack=a"},
+		"topology-preferred=rack":                        {"the cluster", "the cluster", "the cluster"},
+	} {
+		f := build(t, "", "a-[1-3] rack=a cpu=8\nb-[1-3] rack=b cpu=9")
+		pods := f.pods("never-[1-8] cpu=1 annotation:plimsoll.dev/{" + levels + ",group=g,group-size=8}")
+		tried := []string{tc.domain, tc.second, tc.third, tc.second}
+		waits := []string{"1s", "1s", "2s", "2s"}
+		if tc.domain == tc.second {
+			waits = []string{"1s", "2s", "4s", "8s"}
+		}
+		for i, domain := range tried {
+			want := "a pod of group g finds no place in " + domain + ": the group is tried again in " + waits[i] + ", in another domain if there is one"
+			if a := f.try(pods[0]); !strings.HasSuffix(a.said, want) {
+				t.Errorf("%s, attempt %d: said %q, want %q", levels, i+1, a.said, want)
+			}
+			f.clock.Step(10 * time.Second)
+			f.beat(false)
+		}
+	}
+}
