@@ -106,3 +106,15 @@ func TestOnlyGroupsOfWhichTheSizeChangesAreLookedAt(t *testing.T) {
 		t.Errorf("remembers owners of pods that are gone: %v", f.members.byOwner)
 	}
 }
+
+// TestARolloutBeginsWhereMostOfItFits: where no rack holds all that there will be, the
+// tightest one for the first pods would be full when the next come.
+func TestARolloutBeginsWhereMostOfItFits(t *testing.T) {
+	f := build(t, "", "a-1 rack=a cpu=2\nb-[1-7] rack=b cpu=1", replicaSet(t, "ReplicaSet/new replicas=2 desired=8")...)
+	const line = " cpu=1 owner=ReplicaSet/new annotation:plimsoll.dev/{topology-required=rack,topology-preferred=host}"
+	f.tryAll(f.pods("n-[1-2]" + line))
+	f.resize("ReplicaSet/new replicas=7 desired=8")
+	if got := countBy(f.tryAll(f.pods("n-[3-7]" + line))); got["b"] != 5 {
+		t.Errorf("racks %v, want all in the roomy one", got)
+	}
+}
