@@ -6,6 +6,7 @@ import (
 	"time"
 
 	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	corev1helpers "k8s.io/component-helpers/scheduling/corev1"
 	fwk "k8s.io/kube-scheduler/framework"
@@ -163,6 +164,31 @@ func (p *Topology) makesRoom(r *request) bool {
 	}
 	return slices.ContainsFunc(info.GetPods(), func(on fwk.PodInfo) bool {
 		return on.GetPod().DeletionTimestamp != nil && corev1helpers.PodPriority(on.GetPod()) < r.priority
+	})
+}
+
+// victimsLeave tells whether pods are about to leave a node for the sake of a member
+// that is nominated to it: upstream does not try it again before they are gone. It
+// may be asked outside of scheduling cycles.
+func (p *Topology) victimsLeave(key intent.GroupKey) bool {
+	nominees := map[string]int32{} // the highest priority of those nominated to a node
+	for _, m := range p.groups.Pending(key) {
+		pod := p.podOf(m.Name)
+		if pod == nil || string(pod.UID) != m.UID || pod.Status.NominatedNodeName == "" {
+			continue
+		}
+		priority, node := corev1helpers.PodPriority(pod), pod.Status.NominatedNodeName
+		if highest, found := nominees[node]; !found || priority > highest {
+			nominees[node] = priority
+		}
+	}
+	if len(nominees) == 0 {
+		return false
+	}
+	pods, err := p.handle.SharedInformerFactory().Core().V1().Pods().Lister().List(labels.Everything())
+	return err == nil && slices.ContainsFunc(pods, func(pod *v1.Pod) bool {
+		priority, nominated := nominees[pod.Spec.NodeName]
+		return nominated && pod.DeletionTimestamp != nil && corev1helpers.PodPriority(pod) < priority
 	})
 }
 

@@ -112,6 +112,51 @@ func TestVictimsAreAwaited(t *testing.T) {
 	f.allowed(first)
 }
 
+// TestVictimsMayTakeLongerThanTheGroupsTimeout: upstream does not try the member again
+// that they leave for until they are gone. Giving way would have evicted for nothing.
+func TestVictimsMayTakeLongerThanTheGroupsTimeout(t *testing.T) {
+	f := build(t, "{groupTimeoutSeconds: 20}", "a-[1-2] rack=a cpu=1")
+	victim := f.pods("victim cpu=1 node=a-2 priority=-1")[0]
+	pods := f.pods("p-[1-2]" + gangOf2)
+	first := f.try(pods[0])
+	now := metav1.Now()
+	victim.DeletionTimestamp = &now
+	pods[1].Status.NominatedNodeName = "a-2"
+	for range 10 {
+		f.clock.Step(12 * time.Second)
+		f.beat(false)
+	}
+	if f.fw.GetWaitingPod(pods[0].UID) == nil || f.groups.Charges() == nil {
+		t.Fatal("the first gave way while victims of the second were leaving")
+	}
+	f.forget(victim, "a-2")
+	if a := f.try(pods[1]); a.node != "a-2" {
+		t.Errorf("got %+v, want the victim's place", a)
+	}
+	f.allowed(first)
+}
+
+// TestANominationWithoutVictimsIsNotWaitedFor: it may be old, and its node taken.
+func TestANominationWithoutVictimsIsNotWaitedFor(t *testing.T) {
+	for name, leaving := range map[string]string{
+		"nobody leaves": "", "one of the same priority": "x cpu=1 node=a-2", "one on another node": "x cpu=1 node=b-1 priority=-1",
+	} {
+		f := build(t, "{groupTimeoutSeconds: 20}", "a-[1-2] rack=a cpu=2\nb-1 cpu=2")
+		pods := f.pods("p-[1-2]" + gangOf2)
+		first := f.try(pods[0])
+		pods[1].Status.NominatedNodeName = "a-2"
+		now := metav1.Now()
+		for _, pod := range f.pods(leaving) {
+			pod.DeletionTimestamp = &now
+		}
+		f.clock.Step(20 * time.Second)
+		f.beat(false)
+		if f.groups.View(first.key(f)).Placed() != 0 {
+			t.Errorf("%s: the first still waits", name)
+		}
+	}
+}
+
 func TestAMemberThatWaitsForNobodyDoesNotStartItsGroup(t *testing.T) {
 	f := build(t, "", threeRacks)
 	pods := f.pods("p-[1-4]" + gangOf4)

@@ -256,11 +256,14 @@ func (p *Topology) recheck(key intent.GroupKey) {
 
 // beat does what time has brought about.
 func (p *Topology) beat(sweep bool) {
-	due := p.groups.Tick(p.clock.Now(), p.mine)
+	now := p.clock.Now()
+	due := p.groups.Tick(now, p.mine)
 	pods := map[string]*v1.Pod{}
 	p.allow(due.Started)
 	for _, key := range due.TimedOut {
-		if _, ok := p.giveWay(key, "", gang.Now); ok {
+		if p.victimsLeave(key) {
+			p.groups.Extend(key, now.Add(p.timeout))
+		} else if _, ok := p.giveWay(key, "", gang.Now); ok {
 			metrics.Groups.WithLabelValues(p.handle.ProfileName(), "timed_out").Inc()
 		}
 	}
