@@ -168,6 +168,9 @@ func (p *Topology) PreFilter(_ context.Context, state fwk.CycleState, pod *v1.Po
 		return nil, adapt.Refuse(err)
 	}
 	r := p.read(pod, &asked.Topology)
+	if err := r.sizeOfNothing(); err != nil {
+		return nil, adapt.Refuse(err)
+	}
 	r.freed = p.wakes.frees()
 	r.charges = p.chargesFor(r)
 	if !r.asks() && r.charges == nil {

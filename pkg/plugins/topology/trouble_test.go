@@ -449,3 +449,21 @@ func TestTheDomainThatIsGivenUpIsTheOneThatWasTried(t *testing.T) {
 		}
 	}
 }
+
+func TestASizeWithoutAGroupIsRefused(t *testing.T) {
+	f := build(t, "", threeRacks)
+	const wrong = `annotation plimsoll.dev/group-size: "4" is not valid: want plimsoll.dev/group as well: the pod has no owner or PodGroup that makes pods a group`
+	for line, want := range map[string]string{
+		"p cpu=1 annotation:plimsoll.dev/group-size=4":                                              wrong,
+		"q cpu=1 annotation:plimsoll.dev/{group-size=4,topology-required=rack}":                     wrong,
+		"agent cpu=1 owner=DaemonSet/agent annotation:plimsoll.dev/group-size=4":                    wrong,
+		"alone cpu=1 annotation:plimsoll.dev/group-size=1":                                          "",
+		"owned cpu=1 owner=Rollout/web annotation:plimsoll.dev/group-size=4":                        "waiting for group Rollout/web: 1 of its 4 pods exist (annotation plimsoll.dev/group-size)",
+		"named cpu=1 annotation:plimsoll.dev/{group-size=4,group=g}":                                "waiting for group g: 1 of its 4 pods exist (annotation plimsoll.dev/group-size)",
+		"labelled cpu=1 label:scheduling.x-k8s.io/pod-group=g annotation:plimsoll.dev/group-size=4": "waiting for group g: 1 of its 4 pods exist (annotation plimsoll.dev/group-size)",
+	} {
+		if a := f.try(f.pods(line)[0]); a.said != want {
+			t.Errorf("%s: said %q, want %q", line, a.said, want)
+		}
+	}
+}
