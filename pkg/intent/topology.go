@@ -68,7 +68,7 @@ func topologyAnnotations() []Annotation {
 		Key:     GroupSize,
 		Forms:   "want a whole number of pods from 1 to 100000",
 		Example: "8",
-		Doc:     "How many pods the pod's group has, whatever makes it one. It takes the place of `minMember` and of the owner's replicas, parallelism or completions.",
+		Doc:     "How many pods the pod's group has, whatever makes it one; something must, or the pod is refused. It takes the place of `minMember` and of the owner's replicas, parallelism or completions.",
 		parse: func(value string, into *Intent) bool {
 			return parseWhole(value, mostGroupSize, &into.Topology.GroupSize)
 		},

@@ -2,6 +2,7 @@ package podgroups
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -21,9 +22,17 @@ import (
 // it wants in all.
 const desiredReplicas = "deployment.kubernetes.io/desired-replicas"
 
+// deploymentRevision is where a Deployment numbers its ReplicaSets; the current one
+// has the highest number, after a rollback, too.
+const deploymentRevision = "deployment.kubernetes.io/revision"
+
+// byController indexes ReplicaSets by the UID of what controls them.
+const byController = "plimsoll.dev/controller"
+
 // owners reads sizes from the kinds of owners that Kubernetes has.
 type owners struct {
 	replicaSets  appslisters.ReplicaSetLister
+	siblings     cache.Indexer // the same, by controller
 	statefulSets appslisters.StatefulSetLister
 	controllers  corelisters.ReplicationControllerLister
 	jobs         batchlisters.JobLister
@@ -68,8 +77,10 @@ func watchOwners(factory informers.SharedInformerFactory, onChange func(namespac
 	if err := jobs.Informer().SetTransform(trimJob); err != nil {
 		return owners{}, fmt.Errorf("watching Jobs: %w", err)
 	}
+	sets := replicaSets.Informer()
 	for _, err := range []error{
-		follow(replicaSets.Informer(), "ReplicaSets", ofReplicaSet, byUID[*appsv1.ReplicaSet](onChange)),
+		index(sets),
+		follow(sets, "ReplicaSets", ofReplicaSet, byUID[*appsv1.ReplicaSet](onChange)),
 		follow(statefulSets.Informer(), "StatefulSets", ofStatefulSet, byUID[*appsv1.StatefulSet](onChange)),
 		follow(controllers.Informer(), "ReplicationControllers", ofController, byUID[*v1.ReplicationController](onChange)),
 		follow(jobs.Informer(), "Jobs", ofJob, byUID[*batchv1.Job](onChange)),
@@ -78,7 +89,7 @@ func watchOwners(factory informers.SharedInformerFactory, onChange func(namespac
 			return owners{}, err
 		}
 	}
-	return owners{replicaSets.Lister(), statefulSets.Lister(), controllers.Lister(), jobs.Lister()}, nil
+	return owners{replicaSets.Lister(), sets.GetIndexer(), statefulSets.Lister(), controllers.Lister(), jobs.Lister()}, nil
 }
 
 // of is what the owner says; zero if there is none, or it is of a kind that is not
@@ -90,7 +101,11 @@ func (o *owners) of(namespace string, owner *metav1.OwnerReference) part {
 	switch owner.Kind {
 	case "ReplicaSet":
 		found, err := o.replicaSets.ReplicaSets(namespace).Get(owner.Name)
-		return partOf(found, err, owner, appsv1.GroupName, ofReplicaSet)
+		p := partOf(found, err, owner, appsv1.GroupName, ofReplicaSet)
+		if p.total > p.whole && o.superseded(found) {
+			p.total = p.whole
+		}
+		return p
 	case "StatefulSet":
 		found, err := o.statefulSets.StatefulSets(namespace).Get(owner.Name)
 		return partOf(found, err, owner, appsv1.GroupName, ofStatefulSet)
@@ -113,6 +128,49 @@ func partOf[T metav1.Object](found T, err error, owner *metav1.OwnerReference, g
 		return part{unseen: err == nil && asked.Group == group}
 	}
 	return part{asks: read(found), source: owner.Kind + " " + found.GetNamespace() + "/" + found.GetName()}
+}
+
+// superseded tells whether the ReplicaSet's Deployment has a later one: then this one
+// shrinks, and what the Deployment wants in all is not for it.
+func (o *owners) superseded(set *appsv1.ReplicaSet) bool {
+	controller := metav1.GetControllerOfNoCopy(set)
+	if controller == nil {
+		return false
+	}
+	siblings, err := o.siblings.ByIndex(byController, string(controller.UID))
+	return err == nil && slices.ContainsFunc(siblings, func(obj any) bool {
+		sibling, ok := obj.(*appsv1.ReplicaSet)
+		return ok && revisionOf(sibling) > revisionOf(set)
+	})
+}
+
+// revisionOf is the number that a Deployment gave to its ReplicaSet; 0 if none.
+func revisionOf(set *appsv1.ReplicaSet) int64 {
+	revision, err := strconv.ParseInt(set.Annotations[deploymentRevision], 10, 64)
+	if err != nil {
+		return 0
+	}
+	return revision
+}
+
+// index has the informer index by controller, if it does not yet: others may share it.
+func index(informer cache.SharedIndexInformer) error {
+	if _, found := informer.GetIndexer().GetIndexers()[byController]; found {
+		return nil
+	}
+	if err := informer.AddIndexers(cache.Indexers{byController: controllerOf}); err != nil {
+		return fmt.Errorf("indexing ReplicaSets by their controllers: %w", err)
+	}
+	return nil
+}
+
+func controllerOf(obj any) ([]string, error) {
+	if set, ok := obj.(*appsv1.ReplicaSet); ok {
+		if controller := metav1.GetControllerOfNoCopy(set); controller != nil {
+			return []string{string(controller.UID)}, nil
+		}
+	}
+	return nil, nil
 }
 
 // ofReplicaSet: a rollout grows a new ReplicaSet step by step, and only its

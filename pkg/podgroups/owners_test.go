@@ -8,10 +8,14 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes/fake"
 	testclock "k8s.io/utils/clock/testing"
 	"pgregory.net/rapid"
 
@@ -236,4 +240,42 @@ func known(s *Sizes) int {
 	s.unseen.mu.Lock()
 	defer s.unseen.mu.Unlock()
 	return len(s.unseen.owners)
+}
+
+// TestOnlyTheNewestReplicaSetOfADeploymentGrows: the others shrink, and what their
+// Deployment wants in all would be held for pods that never come.
+func TestOnlyTheNewestReplicaSetOfADeploymentGrows(t *testing.T) {
+	yes := true
+	set := func(name string, replicas int32, deployment, revision string) *appsv1.ReplicaSet {
+		set := replicaSet(name, &replicas, "8")
+		set.Annotations[deploymentRevision] = revision
+		set.OwnerReferences = []metav1.OwnerReference{{Kind: "Deployment", Name: deployment, UID: types.UID(deployment), Controller: &yes}}
+		return set
+	}
+	sizes, client, _ := watching(t, Options{}, set("old", 4, "web", "9"), set("new", 5, "web", "10"), set("other", 2, "api", "3"))
+	total := func(name string) int64 { return ask(sizes, ownedBy("ReplicaSet", name), intent.Topology{}).Total }
+	for name, want := range map[string]int64{"old": 4, "new": 8, "other": 8} {
+		if got := total(name); got != want {
+			t.Errorf("%s: %d pods in all, want %d", name, got, want)
+		}
+	}
+	// A rollback gives the old one a new number.
+	if _, err := client.AppsV1().ReplicaSets("ml").Update(t.Context(), set("old", 4, "web", "11"), metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	testkit.Eventually(t, patient, func() error {
+		if old, now := total("old"), total("new"); old != 8 || now != 5 {
+			return fmt.Errorf("%d and %d pods in all, want 8 of the old one and 5 of the new", old, now)
+		}
+		return nil
+	})
+}
+
+func TestReplicaSetsMayBeReadTwice(t *testing.T) {
+	factory := informers.NewSharedInformerFactory(fake.NewClientset(), 0)
+	for range 2 {
+		if _, err := New(Options{Informers: factory}); err != nil {
+			t.Error(err)
+		}
+	}
 }

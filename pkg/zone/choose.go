@@ -14,6 +14,9 @@ type Ask struct {
 	// Within confines the choice to a domain that the group is bound to already;
 	// Root if none. None leaves no choice.
 	Within DomainID
+	// Roomy takes the domain with the most room, for a group that will be larger than
+	// Pods: of the required level first, then within it.
+	Roomy bool
 	// Except are domains not to choose, at any level, with all they contain. A
 	// domain around one may be chosen, but not for the room in it.
 	Except []DomainID
@@ -23,8 +26,8 @@ type Ask struct {
 type Choice struct {
 	// Fits tells whether a domain holds the whole group.
 	Fits bool
-	// Domain is the chosen one: the tightest at the narrowest level that holds
-	// the group. If none does, the one that holds most at the broadest level
+	// Domain is the chosen one: the tightest, or roomiest, at the narrowest level that
+	// holds the group. If none does, the one that holds most at the broadest level
 	// that would do; None if no node has the required level's label, or all that
 	// have it are outside Within or in Except.
 	Domain DomainID
@@ -50,16 +53,21 @@ func (r *Room) Choose(ask Ask) Choice {
 	if ask.Preferred == 0 || ask.Required != 0 && ask.Preferred.first() < ask.Required.first() {
 		c.ask.Preferred = ask.Required
 	}
+	if ask.Roomy && ask.Required != 0 {
+		if d := c.roomiest(c.at(ask.Required)); d != None {
+			c.ask.Within = d
+		}
+	}
 	tier := c.at(c.ask.Preferred)
 	for len(tier) > 0 {
-		if d := c.tightest(tier); d != None {
+		if d := c.best(tier); d != None {
 			return c.choice(d, true)
 		}
 		tier = c.climb(tier)
 	}
 	// Whole domains of the required level may lack the preferred label.
 	broadest := c.at(c.ask.Required)
-	if d := c.tightest(broadest); d != None {
+	if d := c.best(broadest); d != None {
 		return c.choice(d, true)
 	}
 	return c.choice(c.roomiest(broadest), false)
@@ -139,6 +147,21 @@ func (c *chooser) room(d DomainID) (int64, bool) {
 		}
 	}
 	return room, true
+}
+
+// best is the domain to take of those that hold the group; None if none does.
+func (c *chooser) best(tier []DomainID) DomainID {
+	if !c.ask.Roomy {
+		return c.tightest(tier)
+	}
+	d := c.roomiest(tier)
+	if d == None {
+		return None
+	}
+	if room, _ := c.room(d); room < c.ask.Pods {
+		return None
+	}
+	return d
 }
 
 // tightest is the domain with the least room of those that hold the group.

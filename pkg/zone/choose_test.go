@@ -1,6 +1,7 @@
 package zone
 
 import (
+	"math"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -30,6 +31,7 @@ func TestChoose(t *testing.T) {
 		required, preferred string
 		within              string
 		except              []string
+		roomy               bool
 	}
 	for name, tc := range map[string]struct {
 		ask  ask
@@ -110,10 +112,22 @@ func TestChoose(t *testing.T) {
 		"no pods take the tightest, too": {
 			ask{pods: 0, required: "rack"},
 			"fits zone=b/block=4/rack=r5 (3), bound to zone=b/block=4/rack=r5"},
+		"a group that grows takes the roomiest rack": {
+			ask{pods: 2, required: "rack", roomy: true},
+			"fits zone=a/block=2/rack=r3 (16), bound to zone=a/block=2/rack=r3"},
+		"the roomiest of what is required before that of what is preferred": {
+			ask{pods: 2, required: "block", preferred: "rack", roomy: true, except: []string{"zone=a/block=2", "zone=a/block=1/rack=r2"}},
+			"fits zone=b/block=3/rack=r1 (6), bound to zone=b/block=3"},
+		"of preferred racks the roomiest": {
+			ask{pods: 2, preferred: "rack", roomy: true},
+			"fits zone=a/block=2/rack=r3 (16), bound to the cluster"},
+		"and if none is roomy enough": {
+			ask{pods: 17, required: "rack", roomy: true},
+			"does not fit zone=a/block=2/rack=r3 (16), bound to zone=a/block=2/rack=r3"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := draw(t, threeZones)
-			given := Ask{Pods: tc.ask.pods, Required: c.ref(tc.ask.required), Preferred: c.ref(tc.ask.preferred)}
+			given := Ask{Pods: tc.ask.pods, Required: c.ref(tc.ask.required), Preferred: c.ref(tc.ask.preferred), Roomy: tc.ask.roomy}
 			if tc.ask.within != "" {
 				given.Within = c.find(tc.ask.within)
 			}
@@ -262,6 +276,14 @@ func choosesByDefinition(t *rapid.T) {
 	want, got := plainChoice(room, ask), room.Choose(ask)
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Fatalf("%+v, levels %v\n%v\ngot %s, (-want +got)\n%s", ask, levels, room, inWords(got, tree), diff)
+	}
+	// The roomy choice fits when the tight one does, in the roomiest domain of the
+	// required level: the one that is named when all of them are too small.
+	tooMany := ask
+	tooMany.Pods, tooMany.Preferred, ask.Roomy = math.MaxInt64, 0, true
+	roomy, largest := room.Choose(ask), room.Choose(tooMany)
+	if roomy.Fits != want.Fits || roomy.Fits && roomy.Bound != largest.Bound {
+		t.Fatalf("%+v, levels %v\n%v\ngot %s, want it bound as in %s", ask, levels, room, inWords(roomy, tree), inWords(largest, tree))
 	}
 }
 

@@ -137,7 +137,7 @@ func (f *fixture) forget(pod *v1.Pod, node string) {
 	if err := f.handle.SharedInformerFactory().Core().V1().Pods().Informer().GetIndexer().Delete(pod); err != nil {
 		f.Fatal(err)
 	}
-	f.members.drop(pod.UID)
+	f.leaves(pod.UID)
 	if node != "" {
 		f.empty(pod, node)
 	}

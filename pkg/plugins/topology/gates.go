@@ -6,6 +6,7 @@ import (
 	"time"
 
 	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	corev1helpers "k8s.io/component-helpers/scheduling/corev1"
 	fwk "k8s.io/kube-scheduler/framework"
@@ -49,13 +50,6 @@ func (p *Topology) heldBack(r *request) (verdict.Reason, bool) {
 		return verdict.Say(verdict.GroupBacksOff, "group", r.group.Name, "wait", seconds(wait)), true
 	}
 	return verdict.Reason{}, false
-}
-
-// park notes that a member is held back. Nothing in the pod's status says so: if it
-// lasts, an event does.
-func (p *Topology) park(r *request, reason verdict.Reason) {
-	p.groups.Park(r.group.Key, string(r.pod.UID))
-	p.wakes.held(r.group.Key, r.pod, reason, p.clock.Now())
 }
 
 func seconds(d time.Duration) string { return fmt.Sprintf("%.0fs", max(1, d.Seconds())) }
@@ -143,16 +137,16 @@ func (p *Topology) failed(r *request, statuses fwk.NodeToStatusReader) *fwk.Stat
 		p.groups.Extend(r.group.Key, p.clock.Now().Add(p.timeout))
 		return fwk.NewStatus(fwk.Unschedulable, verdict.Say(verdict.GroupMakesRoom, "group", r.group.Name, "domain", domain).Message)
 	}
-	except := ""
-	if r.target != zone.Root {
-		except = r.tree.Path(r.target)
+	except := "" // the pod was tried on all nodes that it is bound to, not just the target's
+	if r.bound != zone.Root {
+		except = domain
 	}
 	wait, gaveUp := p.giveWay(r.group.Key, except, gang.Now)
 	if !gaveUp {
 		return fwk.NewStatus(fwk.Unschedulable)
 	}
 	metrics.Groups.WithLabelValues(p.handle.ProfileName(), "gave_up").Inc()
-	reason := verdict.Say(verdict.GroupGivesUp, "group", r.group.Name, "domain", r.tree.Path(r.target), "wait", seconds(wait))
+	reason := verdict.Say(verdict.GroupGivesUp, "group", r.group.Name, "domain", domain, "wait", seconds(wait))
 	return fwk.NewStatus(fwk.Unschedulable, reason.Message)
 }
 
@@ -170,6 +164,31 @@ func (p *Topology) makesRoom(r *request) bool {
 	}
 	return slices.ContainsFunc(info.GetPods(), func(on fwk.PodInfo) bool {
 		return on.GetPod().DeletionTimestamp != nil && corev1helpers.PodPriority(on.GetPod()) < r.priority
+	})
+}
+
+// victimsLeave tells whether pods are about to leave a node for the sake of a member
+// that is nominated to it: upstream does not try it again before they are gone. It
+// may be asked outside of scheduling cycles.
+func (p *Topology) victimsLeave(key intent.GroupKey) bool {
+	nominees := map[string]int32{} // the highest priority of those nominated to a node
+	for _, m := range p.groups.Pending(key) {
+		pod := p.podOf(m.Name)
+		if pod == nil || string(pod.UID) != m.UID || pod.Status.NominatedNodeName == "" {
+			continue
+		}
+		priority, node := corev1helpers.PodPriority(pod), pod.Status.NominatedNodeName
+		if highest, found := nominees[node]; !found || priority > highest {
+			nominees[node] = priority
+		}
+	}
+	if len(nominees) == 0 {
+		return false
+	}
+	pods, err := p.handle.SharedInformerFactory().Core().V1().Pods().Lister().List(labels.Everything())
+	return err == nil && slices.ContainsFunc(pods, func(pod *v1.Pod) bool {
+		priority, nominated := nominees[pod.Spec.NodeName]
+		return nominated && pod.DeletionTimestamp != nil && corev1helpers.PodPriority(pod) < priority
 	})
 }
 

@@ -1,6 +1,8 @@
 package topology
 
 import (
+	"maps"
+	"slices"
 	"sync"
 
 	v1 "k8s.io/api/core/v1"
@@ -17,9 +19,23 @@ import (
 type members struct {
 	groups *book
 
+	// mu is held while the book changes, which may tell every profile that room became
+	// free: the book's lock and those of wakes come after it, and no others do.
 	mu sync.Mutex
-	// keys are the groups of the pods that are in the book.
-	keys map[types.UID]intent.GroupKey
+	// pods are those that are in the book.
+	pods map[types.UID]membership
+	// byOwner counts the pods of each owner by the groups they are in.
+	byOwner map[types.UID]map[intent.GroupKey]int
+}
+
+// membership is a pod's group, and its owner if it has one.
+type membership struct {
+	group intent.GroupKey
+	owner types.UID
+}
+
+func newMembers(groups *book) *members {
+	return &members{groups: groups, pods: map[types.UID]membership{}, byOwner: map[types.UID]map[intent.GroupKey]int{}}
 }
 
 // watch has the plugin told of all pods.
@@ -33,7 +49,7 @@ func (p *Topology) watch() error {
 				obj = gone.Obj
 			}
 			if pod, ok := obj.(*v1.Pod); ok {
-				p.members.drop(pod.UID)
+				p.leaves(pod.UID)
 			}
 		},
 	})
@@ -47,7 +63,7 @@ func (p *Topology) podSeen(obj any) {
 	}
 	r := p.memberOf(pod)
 	if r == nil || !counts(pod) {
-		if p.members.drop(pod.UID) {
+		if p.leaves(pod.UID) {
 			// One that is about to go should wait for nobody any more.
 			p.reject(pod.UID, "the pod is being deleted")
 		}
@@ -76,14 +92,35 @@ func (p *Topology) memberOf(pod *v1.Pod) *request {
 	return nil
 }
 
+// leaves takes a pod out of the book, and tells whether it was in it. Where all of a
+// group found no room, the rest of it may.
+func (p *Topology) leaves(uid types.UID) bool {
+	key, known := p.members.drop(uid)
+	if !known {
+		return false
+	}
+	if view := p.groups.View(key); !view.Started && view.Pending > 0 {
+		p.wakes.shrunk(key)
+	}
+	return true
+}
+
 // note brings the book up to date with a member.
 func (m *members) note(pod *v1.Pod, r *request) {
 	m.mu.Lock()
 	defer m.mu.Unlock() // a drop between the two would leave it in the book
-	before, known := m.keys[pod.UID]
-	m.keys[pod.UID] = r.group.Key
-	if known && before != r.group.Key {
-		m.groups.Remove(before, string(pod.UID))
+	before, known := m.pods[pod.UID]
+	now := membership{group: r.group.Key}
+	if r.group.Owner != nil {
+		now.owner = r.group.Owner.UID
+	}
+	if known && before.group != now.group {
+		m.groups.Remove(before.group, string(pod.UID))
+	}
+	if before != now {
+		m.count(before, -1)
+		m.count(now, 1)
+		m.pods[pod.UID] = now
 	}
 	m.groups.Observe(r.group.Key, gang.Member{
 		UID: string(pod.UID), Name: klog.KObj(pod).String(), Node: pod.Spec.NodeName,
@@ -93,23 +130,49 @@ func (m *members) note(pod *v1.Pod, r *request) {
 	})
 }
 
-// drop takes a pod out of the book, and tells whether it was in it.
-func (m *members) drop(uid types.UID) bool {
+// count keeps byOwner true; the caller holds the lock.
+func (m *members) count(of membership, by int) {
+	if of.owner == "" {
+		return
+	}
+	groups := m.byOwner[of.owner]
+	if groups == nil {
+		groups = map[intent.GroupKey]int{}
+		m.byOwner[of.owner] = groups
+	}
+	if groups[of.group] += by; groups[of.group] == 0 {
+		delete(groups, of.group)
+	}
+	if len(groups) == 0 {
+		delete(m.byOwner, of.owner)
+	}
+}
+
+// drop takes a pod out of the book, and returns the group it was in if it was.
+func (m *members) drop(uid types.UID) (intent.GroupKey, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	key, known := m.keys[uid]
-	delete(m.keys, uid)
+	was, known := m.pods[uid]
 	if known {
-		m.groups.Remove(key, string(uid))
+		delete(m.pods, uid)
+		m.count(was, -1)
+		m.groups.Remove(was.group, string(uid))
 	}
-	return known
+	return was.group, known
 }
 
 func (m *members) keyOf(uid types.UID) (intent.GroupKey, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	key, found := m.keys[uid]
-	return key, found
+	of, found := m.pods[uid]
+	return of.group, found
+}
+
+// ownedBy lists the groups that have pods of the owner, in no particular order.
+func (m *members) ownedBy(owner types.UID) []intent.GroupKey {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Collect(maps.Keys(m.byOwner[owner]))
 }
 
 // counts tells whether a pod is, or is to be, where its group is.

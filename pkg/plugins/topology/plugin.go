@@ -3,7 +3,6 @@ package topology
 import (
 	"context"
 	"fmt"
-	"sync/atomic"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
@@ -77,8 +76,6 @@ type Topology struct {
 	names    nameSets
 	restored bool
 	podsSeen cache.ResourceEventHandlerRegistration
-	// leads: this process schedules; before, it only stands by, and is silent.
-	leads atomic.Bool
 	// shared finds the groups of other profiles' pods.
 	shared *Shared
 	// endpoints is how many each Service had at the last sweep, for that alone.
@@ -142,6 +139,9 @@ func (p *Topology) PreEnqueue(_ context.Context, pod *v1.Pod) *fwk.Status {
 	reason, held := p.heldBack(r)
 	if held {
 		p.park(r, reason)
+		if p.wakes.scouts(pod.UID) && !p.shared.leads.Load() {
+			return nil // PreFilter says it again
+		}
 		return fwk.NewStatus(fwk.UnschedulableAndUnresolvable, reason.Message)
 	}
 	if p.groups.View(r.group.Key).Parked > 0 {
@@ -162,12 +162,15 @@ func (p *Topology) PreFilter(_ context.Context, state fwk.CycleState, pod *v1.Po
 	if !state.IsPodGroupSchedulingCycle() { // of which each sees some nodes only
 		p.restore(nodes)
 	}
-	p.leads.Store(true)
+	p.shared.leads.Store(true)
 	asked, err := intent.Parse(pod)
 	if err != nil {
 		return nil, adapt.Refuse(err)
 	}
 	r := p.read(pod, &asked.Topology)
+	if err := r.sizeOfNothing(); err != nil {
+		return nil, adapt.Refuse(err)
+	}
 	r.freed = p.wakes.frees()
 	r.charges = p.chargesFor(r)
 	if !r.asks() && r.charges == nil {

@@ -246,7 +246,7 @@ func TestDroppedHintsAreToldAtTheService(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	f.leads.Store(true)
+	f.shared.leads.Store(true)
 	f.pods("web-1 label:app=web\nkept-1 label:app=kept\nplain-1 label:app=plain\nforeign-1 label:app=foreign scheduler=other")
 	f.beat(true)
 	if len(f.events.Events) != 0 {

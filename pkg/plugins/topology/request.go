@@ -110,6 +110,16 @@ func (p *Topology) read(pod *v1.Pod, asked *intent.Topology) *request {
 	return r
 }
 
+// sizeOfNothing says that the pod gives the size of a group and is of none; nil if it
+// does not. A group of one needs nothing to make it one.
+func (r *request) sizeOfNothing() error {
+	if r.asked.GroupSize <= 1 || r.group.Key.Kind != "" {
+		return nil
+	}
+	return &intent.AnnotationError{Key: intent.GroupSize, Value: r.pod.Annotations[intent.GroupSize],
+		Want: "want " + intent.GroupName + " as well: the pod has no owner or PodGroup that makes pods a group"}
+}
+
 // asks tells whether anything is to be decided for the pod.
 func (r *request) asks() bool {
 	return r.strict || r.asked.Gathers() || r.asked.MinPerZone > 0 || len(r.asked.Near) > 0

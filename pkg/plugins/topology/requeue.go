@@ -94,7 +94,7 @@ func overlap(need, freed *load.Vector) bool {
 }
 
 // afterNodeChange queues pods that the node takes, were it empty, and did not
-// before, or takes more of.
+// before, or takes more of, and those that domains matter to if it changed its own.
 func (p *Topology) afterNodeChange(_ klog.Logger, pod *v1.Pod, before, after any) (fwk.QueueingHint, error) {
 	was, is, err := util.As[*v1.Node](before, after)
 	if err != nil {
@@ -109,14 +109,17 @@ func (p *Topology) afterNodeChange(_ klog.Logger, pod *v1.Pod, before, after any
 		return fwk.QueueSkip, nil
 	}
 	r.need = needOf(pod)
+	if was != nil && r.gathers() && p.moved(was, is) {
+		return fwk.Queue, nil // other nodes may have gone with it
+	}
 	now := p.takesAlone(r, is)
-	return adapt.Hint(now > 0 && (was == nil || now > p.takesAlone(r, was) || p.moved(was, is))), nil
+	return adapt.Hint(now > 0 && (was == nil || now > p.takesAlone(r, was))), nil
 }
 
 // takesAlone is how many pods of this kind the node would take if it were empty.
 func (p *Topology) takesAlone(r *request, node *v1.Node) int64 {
 	door := p.doorOf(r.pod)
-	if !door.admits(node) || r.asked.Required != "" && !p.hasLevel(node, r.asked.Required) {
+	if !door.admits(node) || r.asked.Required != "" && !p.mayHaveLevel(node, r.asked.Required) {
 		return 0
 	}
 	info := framework.NewNodeInfo()
@@ -126,10 +129,17 @@ func (p *Topology) takesAlone(r *request, node *v1.Node) int64 {
 	return zone.Fits((*zone.Amounts)(&free), (*zone.Amounts)(&r.need.amounts), door.most)
 }
 
-func (p *Topology) hasLevel(node *v1.Node, word string) bool {
+// mayHaveLevel tells whether the node is in a domain of the level, or may be: one that
+// lacks the label is put where others are that have its value of a narrower one.
+func (p *Topology) mayHaveLevel(node *v1.Node, word string) bool {
 	values := inventory.Values(p.levels, node)
+	reached := false
 	for i, level := range p.levels {
-		if (level.Alias == word || level.Key == word) && values[i] != "" {
+		reached = reached || level.Alias == word || level.Key == word
+		if !reached || values[i] == "" {
+			continue
+		}
+		if level.Alias == word || level.Key == word || level.Key != v1.LabelHostname { // no others have that
 			return true
 		}
 	}

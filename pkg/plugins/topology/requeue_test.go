@@ -26,6 +26,7 @@ func TestPodsAreTriedAgainWhenANodeCouldHelp(t *testing.T) {
 	whole := f.pods(train + "2")[0]
 	incomplete := f.pods("q-1 cpu=2 annotation:plimsoll.dev/topology-required=rack annotation:plimsoll.dev/group=other annotation:plimsoll.dev/group-size=2")[0]
 	wrong := f.pods("r-1 cpu=2 annotation:plimsoll.dev/min-zones=2")[0]
+	zonal := f.pods("s-[1-2] cpu=2 annotation:plimsoll.dev/{topology-required=zone,group=zonal,group-size=2}")[0]
 	for name, tc := range map[string]struct {
 		pod     *v1.Pod
 		was, is string
@@ -40,6 +41,9 @@ func TestPodsAreTriedAgainWhenANodeCouldHelp(t *testing.T) {
 		"one that grew too little":      {whole, "n rack=b cpu=2", "n rack=b cpu=3", fwk.QueueSkip},
 		"a label that was missing":      {whole, "n cpu=2", "n rack=b cpu=2", fwk.Queue},
 		"one that moved":                {whole, "n rack=a cpu=2", "n rack=b cpu=2", fwk.Queue},
+		"one that may adopt its zone":   {zonal, "", "n rack=b cpu=2", fwk.Queue},
+		"one that may not":              {zonal, "", "n region=e cpu=2", fwk.QueueSkip},
+		"one that lends its zone":       {zonal, "n rack=b cpu=1", "n zone=z rack=b cpu=1", fwk.Queue},
 		"another label":                 {whole, "n rack=b cpu=2", "n rack=b cpu=2 label:a=b", fwk.QueueSkip},
 		"for a group with pods missing": {incomplete, "", "n rack=b cpu=2", fwk.QueueSkip},
 		"for a wrong annotation":        {wrong, "", "n rack=b cpu=2", fwk.QueueSkip},

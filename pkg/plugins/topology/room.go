@@ -27,7 +27,7 @@ type look struct {
 }
 
 // choose finds the tightest domain that holds all pods that are wanted or, if
-// none does, the least that must be: leaving alone what others plan with if it
+// none does, the roomiest that holds the least that must be: leaving alone what others plan with if it
 // can, and else what they only plan with; and if nothing is free, with the room of
 // pods that preemption may evict.
 //
@@ -63,11 +63,14 @@ func (p *Topology) choose(r *request, nodes []fwk.NodeInfo, want, least int64, e
 	return room, refusal
 }
 
-// chooseIn finds the domain for all that are wanted or else for the least.
+// chooseIn finds the domain for all that are wanted or else for the least: then where
+// there is room for most of the others, that come later and must go there as well.
 func (r *request) chooseIn(room *zone.Room, want, least int64) zone.Choice {
 	choice := room.Choose(r.ask(want))
 	if !choice.Fits && least < want {
-		choice = room.Choose(r.ask(least))
+		ask := r.ask(least)
+		ask.Roomy = true
+		choice = room.Choose(ask)
 	}
 	return choice
 }

@@ -21,7 +21,7 @@ import (
 // count must stand for a while first: Services that grow pass through others.
 func (p *Topology) checkHints() {
 	services := p.peers.Hinting()
-	if len(services) == 0 || !p.leads.Load() {
+	if len(services) == 0 || !p.shared.leads.Load() {
 		return
 	}
 	nodes, err := p.handle.SharedInformerFactory().Core().V1().Nodes().Lister().List(labels.Everything())

@@ -1,7 +1,9 @@
 package topology
 
 import (
+	"slices"
 	"sync"
+	"sync/atomic"
 
 	"k8s.io/apimachinery/pkg/types"
 	utilfeature "k8s.io/apiserver/pkg/util/feature"
@@ -27,10 +29,15 @@ type Shared struct {
 	// server. It is set before the first plugin is made.
 	PodGroups []*v1alpha1.PodGroup
 
-	mu       sync.Mutex
-	book     *book
-	edges    map[informers.SharedInformerFactory]*edges
-	profiles []*Topology
+	// leads: this process schedules; before, it only stands by, and is silent.
+	leads atomic.Bool
+	// mu is of what joining changes. Who tells the profiles something, or asks them, may
+	// hold the locks of one of them, and so never takes it.
+	mu    sync.Mutex
+	book  *book
+	edges map[informers.SharedInformerFactory]*edges
+	// profiles are all that joined so far; the slice is never written again.
+	profiles atomic.Pointer[[]*Topology]
 }
 
 // edges tell what pods themselves do not say; those of one scheduler share them.
@@ -59,7 +66,7 @@ func (s *Shared) join(p *Topology, args *Args, handle fwk.Handle) (start func(),
 		e.sizes, err = podgroups.New(podgroups.Options{
 			Informers: factory, Config: handle.KubeConfig(), Given: s.PodGroups, DiscoverEvery: args.podGroupPoll(),
 			Native:   utilfeature.DefaultFeatureGate.Enabled(features.GenericWorkload),
-			OnChange: func(namespace, _ string) { s.each(func(p *Topology) { p.sizesChanged(namespace) }) },
+			OnChange: func(namespace, id string) { s.each(func(p *Topology) { p.sizeChanged(namespace, id) }) },
 		})
 		if err != nil {
 			return nil, err
@@ -68,16 +75,23 @@ func (s *Shared) join(p *Topology, args *Args, handle fwk.Handle) (start func(),
 		start = func() { go e.sizes.Run(p.ctx) }
 	}
 	p.groups, p.sizes, p.peers = s.book, e.sizes, e.peers
-	p.members = &members{groups: s.book, keys: map[types.UID]intent.GroupKey{}}
-	s.profiles = append(s.profiles, p)
+	p.members = newMembers(s.book)
+	joined := append(slices.Clone(s.all()), p)
+	s.profiles.Store(&joined)
 	return start, nil
+}
+
+// all are the profiles that joined so far.
+func (s *Shared) all() []*Topology {
+	if profiles := s.profiles.Load(); profiles != nil {
+		return *profiles
+	}
+	return nil
 }
 
 // keyOf returns the group of a pod, whichever profile's it is.
 func (s *Shared) keyOf(uid types.UID) (intent.GroupKey, bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, p := range s.profiles {
+	for _, p := range s.all() {
 		if key, found := p.members.keyOf(uid); found {
 			return key, true
 		}
@@ -87,9 +101,7 @@ func (s *Shared) keyOf(uid types.UID) (intent.GroupKey, bool) {
 
 // each tells all plugins something. They only note it down.
 func (s *Shared) each(tell func(*Topology)) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, p := range s.profiles {
+	for _, p := range s.all() {
 		tell(p)
 	}
 }

@@ -112,6 +112,51 @@ func TestVictimsAreAwaited(t *testing.T) {
 	f.allowed(first)
 }
 
+// TestVictimsMayTakeLongerThanTheGroupsTimeout: upstream does not try the member again
+// that they leave for until they are gone. Giving way would have evicted for nothing.
+func TestVictimsMayTakeLongerThanTheGroupsTimeout(t *testing.T) {
+	f := build(t, "{groupTimeoutSeconds: 20}", "a-[1-2] rack=a cpu=1")
+	victim := f.pods("victim cpu=1 node=a-2 priority=-1")[0]
+	pods := f.pods("p-[1-2]" + gangOf2)
+	first := f.try(pods[0])
+	now := metav1.Now()
+	victim.DeletionTimestamp = &now
+	pods[1].Status.NominatedNodeName = "a-2"
+	for range 10 {
+		f.clock.Step(12 * time.Second)
+		f.beat(false)
+	}
+	if f.fw.GetWaitingPod(pods[0].UID) == nil || f.groups.Charges() == nil {
+		t.Fatal("the first gave way while victims of the second were leaving")
+	}
+	f.forget(victim, "a-2")
+	if a := f.try(pods[1]); a.node != "a-2" {
+		t.Errorf("got %+v, want the victim's place", a)
+	}
+	f.allowed(first)
+}
+
+// TestANominationWithoutVictimsIsNotWaitedFor: it may be old, and its node taken.
+func TestANominationWithoutVictimsIsNotWaitedFor(t *testing.T) {
+	for name, leaving := range map[string]string{
+		"nobody leaves": "", "one of the same priority": "x cpu=1 node=a-2", "one on another node": "x cpu=1 node=b-1 priority=-1",
+	} {
+		f := build(t, "{groupTimeoutSeconds: 20}", "a-[1-2] rack=a cpu=2\nb-1 cpu=2")
+		pods := f.pods("p-[1-2]" + gangOf2)
+		first := f.try(pods[0])
+		pods[1].Status.NominatedNodeName = "a-2"
+		now := metav1.Now()
+		for _, pod := range f.pods(leaving) {
+			pod.DeletionTimestamp = &now
+		}
+		f.clock.Step(20 * time.Second)
+		f.beat(false)
+		if f.groups.View(first.key(f)).Placed() != 0 {
+			t.Errorf("%s: the first still waits", name)
+		}
+	}
+}
+
 func TestAMemberThatWaitsForNobodyDoesNotStartItsGroup(t *testing.T) {
 	f := build(t, "", threeRacks)
 	pods := f.pods("p-[1-4]" + gangOf4)
@@ -251,12 +296,7 @@ func TestAGroupThatShrinksWhileItWaitsStarts(t *testing.T) {
 	f := build(t, "", threeRacks, replicaSet(t, "ReplicaSet/web replicas=4")...)
 	pods := f.pods("p-[1-4] cpu=1 owner=ReplicaSet/web annotation:plimsoll.dev/topology-required=rack")
 	waiting := []attempt{f.try(pods[0]), f.try(pods[1]), f.try(pods[2])}
-	indexer := f.handle.SharedInformerFactory().Apps().V1().ReplicaSets().Informer().GetIndexer()
-	if err := indexer.Update(replicaSet(t, "ReplicaSet/web replicas=3")[0]); err != nil {
-		t.Fatal(err)
-	}
-	f.sizesChanged("default")
-	f.serve()
+	f.resize("ReplicaSet/web replicas=3")
 	for _, a := range waiting {
 		f.allowed(a)
 	}
@@ -283,33 +323,6 @@ func TestOneWrongAnnotationDoesNotEndTheOthersAttempt(t *testing.T) {
 	}
 	if f.fw.GetWaitingPod(pods[0].UID) == nil || f.groups.Charges() == nil {
 		t.Error("the attempt of the others has ended")
-	}
-}
-
-func TestAGroupThatIsHeldBackForLongSaysSo(t *testing.T) {
-	f := build(t, "", threeRacks)
-	pods := f.pods("p-[1-3]" + gangOf4)
-	for _, pod := range pods {
-		f.try(pod)
-	}
-	f.clock.Step(9 * time.Second)
-	f.beat(false)
-	if len(f.events.Events) != 0 {
-		t.Fatal("told too early")
-	}
-	f.clock.Step(time.Second)
-	f.beat(false)
-	if len(f.events.Events) != 0 {
-		t.Fatal("told by a replica that only stands by")
-	}
-	f.leads.Store(true)
-	f.beat(false)
-	f.beat(false)
-	if len(f.events.Events) != 1 {
-		t.Fatalf("%d events, want one for the group", len(f.events.Events))
-	}
-	if got := <-f.events.Events; got != "Warning GroupHeldBack waiting for group train: 3 of its 4 pods exist (annotation plimsoll.dev/group-size)" {
-		t.Errorf("said %q", got)
 	}
 }
 
@@ -381,12 +394,7 @@ func TestASizeThatIsLearntLateCountsForThoseThatRun(t *testing.T) {
 	f := build(t, "", "a-[1-2] rack=a cpu=2")
 	const web = " cpu=1 owner=ReplicaSet/web annotation:plimsoll.dev/topology-required=rack"
 	f.pods("old node=a-1" + web) // before its ReplicaSet is known
-	indexer := f.handle.SharedInformerFactory().Apps().V1().ReplicaSets().Informer().GetIndexer()
-	if err := indexer.Add(replicaSet(t, "ReplicaSet/web replicas=8")[0]); err != nil {
-		t.Fatal(err)
-	}
-	f.sizesChanged("default")
-	f.serve()
+	f.resize("ReplicaSet/web replicas=8")
 	f.tryAll(f.pods("new-[1-3]" + web))
 }
 
@@ -413,6 +421,49 @@ func TestEveryNodeARackOfItsOwn(t *testing.T) {
 	for name, node := range f.tryAll(inZone) {
 		if n, _ := strconv.Atoi(strings.TrimPrefix(node, "n")); n%2 != 0 {
 			t.Errorf("%s went to %s, which is in no zone", name, node)
+		}
+	}
+}
+
+// TestTheDomainThatIsGivenUpIsTheOneThatWasTried: a member that finds no node in its
+// rack was tried on all of its hosts, not only on the one that the group would like.
+func TestTheDomainThatIsGivenUpIsTheOneThatWasTried(t *testing.T) {
+	for levels, tc := range map[string]struct{ domain, second, third string }{
+		"topology-required=rack,topology-preferred=host": {"rack=a", "rack=b", "rack=a"},
+		"topology-preferred=rack":                        {"the cluster", "the cluster", "the cluster"},
+	} {
+		f := build(t, "", "a-[1-3] rack=a cpu=8\nb-[1-3] rack=b cpu=9")
+		pods := f.pods("never-[1-8] cpu=1 annotation:plimsoll.dev/{" + levels + ",group=g,group-size=8}")
+		tried := []string{tc.domain, tc.second, tc.third, tc.second}
+		waits := []string{"1s", "1s", "2s", "2s"}
+		if tc.domain == tc.second {
+			waits = []string{"1s", "2s", "4s", "8s"}
+		}
+		for i, domain := range tried {
+			want := "a pod of group g finds no place in " + domain + ": the group is tried again in " + waits[i] + ", in another domain if there is one"
+			if a := f.try(pods[0]); !strings.HasSuffix(a.said, want) {
+				t.Errorf("%s, attempt %d: said %q, want %q", levels, i+1, a.said, want)
+			}
+			f.clock.Step(10 * time.Second)
+			f.beat(false)
+		}
+	}
+}
+
+func TestASizeWithoutAGroupIsRefused(t *testing.T) {
+	f := build(t, "", threeRacks)
+	const wrong = `annotation plimsoll.dev/group-size: "4" is not valid: want plimsoll.dev/group as well: the pod has no owner or PodGroup that makes pods a group`
+	for line, want := range map[string]string{
+		"p cpu=1 annotation:plimsoll.dev/group-size=4":                                              wrong,
+		"q cpu=1 annotation:plimsoll.dev/{group-size=4,topology-required=rack}":                     wrong,
+		"agent cpu=1 owner=DaemonSet/agent annotation:plimsoll.dev/group-size=4":                    wrong,
+		"alone cpu=1 annotation:plimsoll.dev/group-size=1":                                          "",
+		"owned cpu=1 owner=Rollout/web annotation:plimsoll.dev/group-size=4":                        "waiting for group Rollout/web: 1 of its 4 pods exist (annotation plimsoll.dev/group-size)",
+		"named cpu=1 annotation:plimsoll.dev/{group-size=4,group=g}":                                "waiting for group g: 1 of its 4 pods exist (annotation plimsoll.dev/group-size)",
+		"labelled cpu=1 label:scheduling.x-k8s.io/pod-group=g annotation:plimsoll.dev/group-size=4": "waiting for group g: 1 of its 4 pods exist (annotation plimsoll.dev/group-size)",
+	} {
+		if a := f.try(f.pods(line)[0]); a.said != want {
+			t.Errorf("%s: said %q, want %q", line, a.said, want)
 		}
 	}
 }

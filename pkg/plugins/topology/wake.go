@@ -2,8 +2,6 @@ package topology
 
 import (
 	"context"
-	"maps"
-	"slices"
 	"sync"
 	"time"
 
@@ -14,7 +12,6 @@ import (
 	"plimsoll.dev/scheduler/pkg/gang"
 	"plimsoll.dev/scheduler/pkg/intent"
 	"plimsoll.dev/scheduler/pkg/metrics"
-	"plimsoll.dev/scheduler/pkg/verdict"
 )
 
 const (
@@ -27,8 +24,6 @@ const (
 	mostDebtors = 10_000
 	// rejectFor is how long a member is looked for that does not wait yet.
 	rejectFor = 10 * time.Second
-	// quiet is how long a group is held back before an event says so.
-	quiet = 10 * time.Second
 )
 
 // wakes is what is to be done outside of locks and scheduling cycles: queues take
@@ -37,9 +32,11 @@ type wakes struct {
 	signal chan struct{}
 
 	mu sync.Mutex
-	// groups have members to try; namespaces have groups of another size.
-	groups     map[intent.GroupKey]struct{}
-	namespaces map[string]struct{}
+	// groups have members to try; sizes of theirs, or of other groups, have changed;
+	// fewer have lost members and not started.
+	groups map[intent.GroupKey]struct{}
+	sizes  map[sizeOf]struct{}
+	fewer  map[intent.GroupKey]struct{}
 	// freed counts how often held room became free, served how much of that the
 	// debtors were woken for: pods that held room kept out, by namespace/name.
 	freed, served uint64
@@ -48,24 +45,23 @@ type wakes struct {
 	rejects map[types.UID]*rejection
 	// holds are groups that are held back.
 	holds map[intent.GroupKey]*heldGroup
+	// scout is a member that is let into the queue although it is held back: only its
+	// being tried tells that this process schedules.
+	scout *v1.Pod
 }
+
+// sizeOf is whose size has changed: groups with pods of the owner of that UID, and the
+// PodGroup of that name; all groups if both are empty.
+type sizeOf struct{ namespace, id string }
 
 type rejection struct {
 	message string
 	until   time.Time
 }
 
-// heldGroup is why a group is held back, and since when.
-type heldGroup struct {
-	pod    *v1.Pod
-	reason verdict.Reason
-	since  time.Time
-	told   bool
-}
-
 func newWakes() *wakes {
 	return &wakes{
-		signal: make(chan struct{}, 1), groups: map[intent.GroupKey]struct{}{}, namespaces: map[string]struct{}{},
+		signal: make(chan struct{}, 1), groups: map[intent.GroupKey]struct{}{}, sizes: map[sizeOf]struct{}{}, fewer: map[intent.GroupKey]struct{}{},
 		debtors: map[string]types.UID{}, rejects: map[types.UID]*rejection{}, holds: map[intent.GroupKey]*heldGroup{},
 	}
 }
@@ -82,6 +78,23 @@ func (w *wakes) note(do func()) {
 
 // group notes that the members of a group that are held back can be tried.
 func (w *wakes) group(key intent.GroupKey) { w.note(func() { w.groups[key] = struct{}{} }) }
+
+// shrunk notes that a group has lost a member. It is served with the next beat: many
+// go at once, and each time all others are looked at.
+func (w *wakes) shrunk(key intent.GroupKey) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.fewer[key] = struct{}{}
+}
+
+// lessened returns the groups that lost a member since it was last asked.
+func (w *wakes) lessened() map[intent.GroupKey]struct{} {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	out := w.fewer
+	w.fewer = map[intent.GroupKey]struct{}{}
+	return out
+}
 
 // frees is how often held room has become free so far.
 func (w *wakes) frees() uint64 {
@@ -104,17 +117,6 @@ func (w *wakes) debtor(r *request, is bool) {
 	})
 }
 
-// held notes why a group is held back.
-func (w *wakes) held(key intent.GroupKey, pod *v1.Pod, reason verdict.Reason, now time.Time) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if h := w.holds[key]; h != nil {
-		h.pod, h.reason = pod, reason
-		return
-	}
-	w.holds[key] = &heldGroup{pod: pod, reason: reason, since: now}
-}
-
 // reject notes that a member is to be rejected as soon as it waits.
 func (w *wakes) reject(uid types.UID, message string) {
 	w.note(func() { w.rejects[uid] = &rejection{message: message} })
@@ -131,10 +133,9 @@ func (w *wakes) forgive(uid types.UID) {
 // roomFreed is told that held room became free.
 func (p *Topology) roomFreed() { p.wakes.note(func() { p.wakes.freed++ }) }
 
-// sizesChanged is told that groups of a namespace, or of all if it is empty, may
-// have another size now.
-func (p *Topology) sizesChanged(namespace string) {
-	p.wakes.note(func() { p.wakes.namespaces[namespace] = struct{}{} })
+// sizeChanged is told whose size may be another now, as podgroups.Options.OnChange is.
+func (p *Topology) sizeChanged(namespace, id string) {
+	p.wakes.note(func() { p.wakes.sizes[sizeOf{namespace, id}] = struct{}{} })
 }
 
 // run does what was noted, and what time brings about, until the context ends.
@@ -158,33 +159,75 @@ func (p *Topology) run(ctx context.Context) {
 func (p *Topology) serve() {
 	w := p.wakes
 	w.mu.Lock()
-	groups, namespaces := w.groups, w.namespaces
-	w.groups, w.namespaces = map[intent.GroupKey]struct{}{}, map[string]struct{}{}
+	groups, sizes := w.groups, w.sizes
+	w.groups, w.sizes = map[intent.GroupKey]struct{}{}, map[sizeOf]struct{}{}
 	var debtors map[string]types.UID
 	if w.freed != w.served {
 		debtors, w.debtors, w.served = w.debtors, map[string]types.UID{}, w.freed
 	}
 	w.mu.Unlock()
-	_, all := namespaces[""]
-	if len(namespaces) > 0 {
-		for _, key := range p.groups.Keys(p.mine) {
-			if _, named := namespaces[key.Namespace]; all || named {
-				groups[key] = struct{}{}
-				p.recheck(key)
-			}
-		}
-	}
 	pods := map[string]*v1.Pod{}
+	for key := range p.resized(sizes) {
+		p.recheck(key)
+		p.reconsider(key, pods)
+	}
 	for key := range groups {
-		for _, m := range p.groups.Parked(key) {
-			p.collect(m.Name, types.UID(m.UID), pods)
-		}
+		p.collectParked(key, pods)
 	}
 	for name, uid := range debtors {
 		p.collect(name, uid, pods)
 	}
 	p.activate(pods)
 	p.rejectLate()
+}
+
+// resized are the groups of which the size has changed.
+func (p *Topology) resized(sizes map[sizeOf]struct{}) map[intent.GroupKey]struct{} {
+	out := map[intent.GroupKey]struct{}{}
+	for changed := range sizes {
+		keys := p.members.ownedBy(types.UID(changed.id))
+		if changed == (sizeOf{}) {
+			keys = p.groups.Keys(p.mine)
+		}
+		for _, kind := range []intent.GroupKind{intent.GroupByPodGroup, intent.GroupNative} {
+			keys = append(keys, intent.GroupKey{Scheduler: p.handle.ProfileName(), Namespace: changed.namespace, Kind: kind, ID: changed.id})
+		}
+		for _, key := range keys {
+			out[key] = struct{}{}
+		}
+	}
+	return out
+}
+
+// reconsider collects the members of a group that is smaller now, or has another size,
+// if nothing holds them back: where all of it found no room, this much may.
+func (p *Topology) reconsider(key intent.GroupKey, pods map[string]*v1.Pod) {
+	if p.groups.View(key).Started {
+		p.collectParked(key, pods)
+		return
+	}
+	for _, m := range p.groups.Pending(key) {
+		pod := p.podOf(m.Name)
+		if pod == nil || string(pod.UID) != m.UID {
+			continue
+		}
+		r := p.memberOf(pod)
+		if r == nil {
+			continue
+		}
+		if reason, held := p.heldBack(r); held {
+			p.wakes.held(key, pod, reason, p.clock.Now())
+			continue
+		}
+		p.collect(m.Name, pod.UID, pods)
+	}
+}
+
+// collectParked adds the members of a group that are held back.
+func (p *Topology) collectParked(key intent.GroupKey, into map[string]*v1.Pod) {
+	for _, m := range p.groups.Parked(key) {
+		p.collect(m.Name, types.UID(m.UID), into)
+	}
 }
 
 // recheck lets a group start of which, now that it is smaller, enough members have
@@ -213,11 +256,14 @@ func (p *Topology) recheck(key intent.GroupKey) {
 
 // beat does what time has brought about.
 func (p *Topology) beat(sweep bool) {
-	due := p.groups.Tick(p.clock.Now(), p.mine)
+	now := p.clock.Now()
+	due := p.groups.Tick(now, p.mine)
 	pods := map[string]*v1.Pod{}
 	p.allow(due.Started)
 	for _, key := range due.TimedOut {
-		if _, ok := p.giveWay(key, "", gang.Now); ok {
+		if p.victimsLeave(key) {
+			p.groups.Extend(key, now.Add(p.timeout))
+		} else if _, ok := p.giveWay(key, "", gang.Now); ok {
 			metrics.Groups.WithLabelValues(p.handle.ProfileName(), "timed_out").Inc()
 		}
 	}
@@ -225,6 +271,9 @@ func (p *Topology) beat(sweep bool) {
 		for _, m := range p.groups.Pending(key) {
 			p.collect(m.Name, types.UID(m.UID), pods)
 		}
+	}
+	for key := range p.wakes.lessened() {
+		p.reconsider(key, pods)
 	}
 	if sweep {
 		p.sweep(pods)
@@ -245,44 +294,9 @@ func (p *Topology) sweep(pods map[string]*v1.Pod) {
 				p.groups.Remove(key, m.UID)
 			}
 		}
-		for _, m := range p.groups.Parked(key) {
-			p.collect(m.Name, types.UID(m.UID), pods)
-		}
+		p.collectParked(key, pods)
 	}
 	p.checkHints()
-}
-
-// tellHeld says of groups that have been held back for a while why: the status of
-// a pod that is kept out of the queue does not.
-func (p *Topology) tellHeld() {
-	if !p.leads.Load() {
-		return
-	}
-	w, now := p.wakes, p.clock.Now()
-	w.mu.Lock()
-	keys := slices.Collect(maps.Keys(w.holds))
-	w.mu.Unlock()
-	over := map[intent.GroupKey]bool{}
-	for _, key := range keys { // not under the lock: the book has its own
-		over[key] = p.groups.View(key).Parked == 0
-	}
-	var tell []*heldGroup
-	w.mu.Lock()
-	for _, key := range keys {
-		h := w.holds[key]
-		switch {
-		case over[key]:
-			delete(w.holds, key)
-		case !h.told && now.Sub(h.since) >= quiet:
-			h.told = true
-			copied := *h
-			tell = append(tell, &copied)
-		}
-	}
-	w.mu.Unlock()
-	for _, h := range tell {
-		p.handle.EventRecorder().Eventf(h.pod, nil, v1.EventTypeWarning, string(verdict.GroupHeldBack), "Scheduling", "%s", h.reason.Message)
-	}
 }
 
 func (p *Topology) mine(key intent.GroupKey) bool { return key.Scheduler == p.handle.ProfileName() }
