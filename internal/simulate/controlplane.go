@@ -180,13 +180,15 @@ func (e *ControlPlane) playKubelet(start context.Context) error {
 
 // end removes a pod and gives back what it has of claims.
 func (e *ControlPlane) end(ctx context.Context, pod *v1.Pod) error {
+	// Noted first: the scheduler may see that it is gone, and place the pod that waits
+	// for its room, before Delete returns.
+	e.mu.Lock()
+	e.evicted = append(e.evicted, nameOf(pod))
+	e.mu.Unlock()
 	err := e.client.CoreV1().Pods(pod.Namespace).Delete(ctx, pod.Name, *metav1.NewDeleteOptions(0))
 	if err != nil && !apierrors.IsNotFound(err) {
 		return fmt.Errorf("ending pod %s: %w", klog.KObj(pod), err)
 	}
-	e.mu.Lock()
-	e.evicted = append(e.evicted, nameOf(pod))
-	e.mu.Unlock()
 	defer e.moved() // when its claims are given back
 	if extended := pod.Status.ExtendedResourceClaimStatus; extended != nil {
 		if err := releaseClaim(ctx, e.client, pod, extended.ResourceClaimName); err != nil {
