@@ -192,15 +192,7 @@ func TestAnAssumptionKeepsNoPodFromWhereItBelongs(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := build(t, "", tc.nodes, knows(t, someImages))
 			got, _ := f.ask(f.pod(tc.pod))
-			var free []string
-			for node, answer := range got {
-				// Taints are others' to judge here.
-				if _, refused := answer.(string); !refused {
-					free = append(free, node)
-				}
-			}
-			slices.Sort(free)
-			if strings.Join(free, " ") != tc.free {
+			if free(got) != tc.free {
 				t.Errorf("got %v, want it free to go to %s", got, tc.free)
 			}
 		})
@@ -244,14 +236,7 @@ func TestAFailureCountsOnlyIfThePodCanGoElsewhere(t *testing.T) {
 		k.answers["crashed"] = images.Answer{State: images.Unknown, Message: "no answer", Disproved: amd}
 		f := build(t, "", tc.nodes, k)
 		got, _ := f.ask(f.pod(tc.pod))
-		var free []string
-		for node, answer := range got {
-			if _, refused := answer.(string); !refused {
-				free = append(free, node)
-			}
-		}
-		slices.Sort(free)
-		if strings.Join(free, " ") != tc.free {
+		if free(got) != tc.free {
 			t.Errorf("%s: got %v, want it free to go to %s", name, got, tc.free)
 		}
 	}
@@ -369,4 +354,17 @@ func benchmarkPod(t testing.TB) (*fixture, *framework.CycleState, *v1.Pod) {
 		t.Fatal(status)
 	}
 	return f, state, pod
+}
+
+// free names the nodes that did not refuse a pod, by what ask returned. Taints are
+// others' to judge here.
+func free(answers map[string]any) string {
+	var out []string
+	for node, answer := range answers {
+		if _, refused := answer.(string); !refused {
+			out = append(out, node)
+		}
+	}
+	slices.Sort(out)
+	return strings.Join(out, " ")
 }

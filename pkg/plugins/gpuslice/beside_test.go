@@ -71,18 +71,7 @@ func (b *bench) scores(names ...string) map[string]int64 {
 		}
 		list = append(list, b.node(name))
 	}
-	if status := b.PreScore(b.Context(), state, b.pod, list); !status.IsSuccess() {
-		b.Fatalf("PreScore: %v", status)
-	}
-	out := map[string]int64{}
-	for _, node := range list {
-		score, status := b.Score(b.Context(), state, b.pod, node)
-		if !status.IsSuccess() {
-			b.Fatal(status)
-		}
-		out[node.Node().Name] = score
-	}
-	return out
+	return b.scored(state, list)
 }
 
 // TestAnnotationsBindNoNICs: a pod that asks for all NICs of a node says of its GPU what

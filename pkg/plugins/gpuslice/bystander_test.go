@@ -55,6 +55,12 @@ func (b *bench) bystanders(nodes []*v1.Node) map[string]int64 {
 	for _, node := range nodes {
 		list = append(list, b.node(node.Name))
 	}
+	return b.scored(state, list)
+}
+
+// scored are the scores of nodes that pass, by name.
+func (b *bench) scored(state fwk.CycleState, list []fwk.NodeInfo) map[string]int64 {
+	b.Helper()
 	if status := b.PreScore(b.Context(), state, b.pod, list); !status.IsSuccess() {
 		b.Fatal(status)
 	}
